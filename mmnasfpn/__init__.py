@@ -1,0 +1,16 @@
+"""NAS-FPN for MMDetection: a feature pyramid is data, a genotype of merging cells.
+
+Importing the package checks that fitting OpenMMLab packages are there and makes it known to
+MMEngine: ``mmnasfpn.NASFPN`` resolves in any registry and ``mmnasfpn::nasfpn/<config>.py`` in
+any ``_base_``.
+"""
+from mmnasfpn._requirements import check_requirements
+from mmnasfpn.version import __version__
+
+check_requirements()
+
+from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
+
+MODULE2PACKAGE.setdefault('mmnasfpn', 'mmnasfpn')
+
+__all__ = ['__version__']

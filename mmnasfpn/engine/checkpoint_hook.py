@@ -1,0 +1,110 @@
+"""Checkpoints that survive a kill at any moment."""
+import os
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmnasfpn.registry import HOOKS
+
+_BACKEND = 'mmnasfpn_atomic'
+
+
+@register_backend(_BACKEND, force=True)
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are either as they were or complete, never in between."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``."""
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f'{path.name}.unfinished')
+        with open(unfinished, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself
+        finally:
+            os.close(folder)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text as :meth:`put` does."""
+        self.put(obj.encode(encoding), filepath)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's checkpoint hook with an order that cannot lose the last good checkpoint.
+
+    MMEngine deletes the oldest file before it writes the next one, and writes in place. This
+    hook writes aside, syncs, renames, points ``last_checkpoint`` to the new file in the same
+    way, and only then deletes. A run killed in between goes on from the one before with
+    ``--resume``, which also deletes what the killed one could not.
+
+    Takes the arguments of :class:`mmengine.hooks.CheckpointHook`. Folders that are not local
+    are written as MMEngine writes them.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose how files are written, then do as MMEngine does."""
+        is_local = '://' not in str(self.out_dir or runner.work_dir)
+        if is_local and self.backend_args is None and self.file_client_args is None:
+            self.backend_args = dict(backend=_BACKEND)
+        super().before_train(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated: list[int] = []
+        if self.max_keep_ckpts > 0:
+            steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
+            # The outdated ones go into the file as well: should the run be killed before they
+            # are deleted, before_train of the resumed run finds and deletes them.
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+            outdated = steps[:-self.max_keep_ckpts]
+            self.keep_ckpt_ids.clear()
+            self.keep_ckpt_ids.extend(steps[-self.max_keep_ckpts:])
+        file_name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, file_name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir, file_name, self.file_client_args, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
+            backend_args=self.backend_args, **self.args)
+        if is_main_process():
+            get_file_backend(backend_args=dict(backend=_BACKEND)).put_text(
+                self.last_ckpt, Path(runner.work_dir) / 'last_checkpoint')
+        for old in outdated:
+            self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        # MMEngine deletes the previous best first; made to believe that there is none, it
+        # leaves that to us.
+        single = len(self.key_indicators) == 1
+        before = {'': self.best_ckpt_path} if single else dict(self.best_ckpt_path_dict)
+        if single:
+            self.best_ckpt_path = None
+        else:
+            self.best_ckpt_path_dict = dict.fromkeys(before)
+        super()._save_best_checkpoint(runner, metrics)
+        after = {'': self.best_ckpt_path} if single else self.best_ckpt_path_dict
+        for key, previous in before.items():
+            if after[key] is None:
+                after[key] = previous
+            elif previous is not None and previous != after[key]:
+                self._delete(previous)
+        if single:
+            self.best_ckpt_path = after['']
+
+    def _delete(self, path: str) -> None:
+        if not is_main_process():
+            return
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):  # DeepSpeed's checkpoints are folders
+            self.file_backend.rmtree(path)

@@ -1,0 +1,164 @@
+"""Train and test a config: what ``tools/train.py`` and ``tools/test.py`` do."""
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from mmdet.evaluation import DumpDetResults
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import master_only
+from mmengine.registry import RUNNERS, init_default_scope
+from mmengine.runner import Runner
+
+from mmnasfpn.engine.preflight import check_data, check_model
+
+
+def load_config(path: str, work_dir: str | None = None,
+                cfg_options: Mapping[str, Any] | None = None, launcher: str = 'none') -> Config:
+    """Read a config and put the options of a command line into it.
+
+    Args:
+        path (str): Path of the config.
+        work_dir (str | None): Where to write. Defaults to the config's own ``work_dir``, and
+            without one to ``work_dirs/<name of the config>``.
+        cfg_options (Mapping | None): Overrides, ``{'a.b.c': value}``. Defaults to None.
+        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        Config: The config.
+    """
+    cfg = Config.fromfile(path)
+    cfg.launcher = launcher
+    if cfg_options:
+        cfg.merge_from_dict(dict(cfg_options))
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
+          resume: bool | str = False) -> None:
+    """Train.
+
+    Args:
+        cfg (Config): The config, as from :func:`load_config`.
+        amp (bool): Train in mixed precision; needs a GPU. Defaults to False.
+        auto_scale_lr (bool): Scale the learning rate from the config's
+            ``auto_scale_lr.base_batch_size`` to the batch in use. Defaults to False.
+        resume (bool | str): True goes on from the last checkpoint in the work dir, if there is
+            one; a path goes on from that checkpoint. Defaults to False.
+
+    Raises:
+        FileNotFoundError, ValueError: If the data or the model do not fit the config, before
+            training starts.
+    """
+    if amp:
+        if get_device() == 'cpu':
+            raise ValueError('--amp needs a GPU, but none is visible: leave it out on this machine')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
+                             'config: the whole batch that the learning rate was chosen for')
+        cfg.auto_scale_lr.enable = True
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume is True else resume
+    _build_runner(cfg, ('train_dataloader', 'val_dataloader')).train()
+
+
+def test(cfg: Config, checkpoint: str, out: str | None = None,
+         json_path: str | None = None, show_dir: str | None = None, show: bool = False,
+         wait_time: float = 2, tta: bool = False) -> dict[str, float]:
+    """Evaluate a checkpoint.
+
+    Args:
+        cfg (Config): The config, as from :func:`load_config`.
+        checkpoint (str): Path or URL of the checkpoint.
+        out (str | None): Pickle to write all predictions to. Defaults to None.
+        json_path (str | None): JSON file to write the metrics to. Defaults to None.
+        show_dir (str | None): Folder, below the work dir's run, to paint pictures into.
+        show (bool): Show the pictures in a window. Defaults to False.
+        wait_time (float): Seconds to show each picture.
+        tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
+            or by flipping where it has none. Defaults to False.
+
+    Returns:
+        dict[str, float]: The metrics, e.g. ``{'coco/bbox_mAP': ..., ...}``.
+
+    Raises:
+        FileNotFoundError, ValueError: If the checkpoint, the data or the model do not fit.
+    """
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
+    if out is not None and not out.endswith(('.pkl', '.pickle')):
+        raise ValueError(f'--out is {out!r}, but must end in .pkl or .pickle')
+    cfg.load_from = checkpoint
+    if show or show_dir:
+        cfg.default_hooks.setdefault('visualization', dict(type='mmdet.DetVisualizationHook'))
+        cfg.default_hooks.visualization.update(
+            draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
+    if tta:
+        _use_tta(cfg)
+    runner = _build_runner(cfg, ('test_dataloader',))
+    if out is not None:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
+    metrics = runner.test()
+    if json_path is not None:
+        _write_metrics(json_path, dict(checkpoint=checkpoint, metrics=metrics))
+    return metrics
+
+
+def _build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
+    setup_cache_size_limit_of_dynamo()
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    if int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        check_data(cfg, dataloaders)
+    _launch_on_cpu(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    check_model(runner.model)
+    return runner
+
+
+def _launch_on_cpu(cfg: Config) -> None:
+    """Start several processes without a GPU, for which MMEngine's launcher asks."""
+    if cfg.launcher != 'pytorch' or get_device() != 'cpu':
+        return
+    torch.distributed.init_process_group('gloo')
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                   find_unused_parameters=cfg.get('find_unused_parameters', False))
+    wrapper.update(cfg.get('model_wrapper_cfg') or {})
+    wrapper['device_ids'] = None
+    cfg.model_wrapper_cfg = wrapper
+
+
+def _use_tta(cfg: Config) -> None:
+    """Wrap the model and replace the pipeline; MMDetection's names and defaults."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    tta_model = cfg.get('tta_model') or dict(
+        type='mmdet.DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
+    meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
+                 'flip_direction')
+    flips = dict(type='TestTimeAug', transforms=[
+        [dict(type='mmdet.RandomFlip', prob=1.), dict(type='mmdet.RandomFlip', prob=0.)],
+        [dict(type='mmdet.PackDetInputs', meta_keys=meta_keys)]])
+    dataset.pipeline = cfg.get('tta_pipeline') or [*copy.deepcopy(dataset.pipeline[:-1]), flips]
+    cfg.model = dict(**tta_model, module=cfg.model)
+
+
+@master_only
+def _write_metrics(path: str, data: dict) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(data, indent=2) + '\n')

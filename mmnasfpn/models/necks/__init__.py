@@ -1,0 +1,6 @@
+"""Necks. Needs MMEngine and ``mmcv.cnn``, not mmdet nor mmcv's compiled ops."""
+from mmnasfpn.models.necks.merging_cell import MergingCellModule
+from mmnasfpn.models.necks.nasfpn import NASFPN
+from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
+
+__all__ = ['NASFPN', 'MergingCellModule', 'PyramidNetwork']

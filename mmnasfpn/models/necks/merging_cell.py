@@ -1,0 +1,82 @@
+"""The merging cell as a module (section 3.1, Figure 3)."""
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmnasfpn.models.ops import MERGE_OPS, resample
+from mmnasfpn.registry import MODELS
+
+
+def build_conv(in_channels: int, out_channels: int, kernel_size: int,
+               norm_cfg: Mapping[str, Any] | None, separable: bool) -> nn.Module:
+    """Build the neck's convolution: stride 1, same size, normalised, no activation after it.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        kernel_size (int): Kernel size, odd.
+        norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none. The
+            convolution has a bias only without normalisation, whose shift is its equal.
+        separable (bool): Depthwise and pointwise in place of one convolution, with nothing
+            between the two (NAS-FPNLite, section 4.3).
+    """
+    conv = DepthwiseSeparableConvModule if separable else ConvModule
+    no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
+    return conv(in_channels, out_channels, kernel_size, padding=kernel_size // 2,
+                bias=norm_cfg is None, norm_cfg=None if norm_cfg is None else dict(norm_cfg),
+                act_cfg=None, **no_norm_between)
+
+
+@MODELS.register_module()
+class MergingCellModule(BaseModule):
+    """Resize two maps to one level, merge them, then ReLU, 3x3 convolution, normalisation.
+
+    Args:
+        level (int): Level of the map that the cell makes.
+        op (str): ``'sum'`` or ``'gp'``.
+        input_levels (Sequence[int]): Levels of the two maps that it takes.
+        channels (int): Channels of every map, the feature dimension.
+        norm_cfg (Mapping | None): Normalisation after the convolution; None for none.
+        separable (bool): Whether the convolution is depthwise separable. Defaults to False.
+        init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
+    """
+
+    def __init__(self, level: int, op: str, input_levels: Sequence[int], channels: int,
+                 norm_cfg: Mapping[str, Any] | None, separable: bool = False,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.level = level
+        self.op = op
+        self.input_levels = tuple(input_levels)
+        self.merge = MERGE_OPS[op]
+        self.conv = build_conv(channels, channels, 3, norm_cfg, separable)
+
+    def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor],
+                size: tuple[int, int]) -> Tensor:
+        """Merge the inputs.
+
+        Args:
+            inputs (Sequence[Tensor]): The two maps, (N, C, H_i, W_i), each at its own level.
+            loose_ends (Sequence[Tensor]): Maps of the cell's own level that are added before
+                the ReLU, (N, C, *size).
+            size (tuple[int, int]): Rows and columns of the cell's level.
+
+        Returns:
+            Tensor: Shape (N, C, *size). Not rectified: the next cell starts with its ReLU.
+        """
+        first, second = (resample(x, self.level - level, size)
+                         for x, level in zip(inputs, self.input_levels, strict=True))
+        if self.input_levels[0] < self.input_levels[1]:  # the op takes the coarse one first
+            first, second = second, first
+        merged = self.merge(first, second)  # (N, C, *size)
+        for x in loose_ends:
+            merged = merged + x
+        return self.conv(F.relu(merged))
+
+    def extra_repr(self) -> str:
+        """Say what the cell merges, for ``print(model)``."""
+        return f'level={self.level}, op={self.op}, input_levels={self.input_levels}'

@@ -1,0 +1,5 @@
+"""What a merging cell computes: tensors in, tensor out, no weights."""
+from mmnasfpn.models.ops.merge import MERGE_OPS, global_pooling, sum_maps
+from mmnasfpn.models.ops.resample import downsample, resample, upsample
+
+__all__ = ['MERGE_OPS', 'downsample', 'global_pooling', 'resample', 'sum_maps', 'upsample']

@@ -1,0 +1,40 @@
+"""MMEngine registries with the scope ``mmnasfpn``.
+
+There is one for each of MMEngine's, so that a config read through ``mmnasfpn::``, which puts our
+scope on all of its types, finds MMEngine's own types as well. ``locations`` are imported the
+first time that something is looked up.
+"""
+from mmengine import registry as root
+
+_SCOPE = 'mmnasfpn'
+
+
+def _child(parent: root.Registry, location: str = _SCOPE) -> root.Registry:
+    return root.Registry(parent.name, parent=parent, scope=_SCOPE, locations=[location])
+
+
+# What this package adds to.
+DATASETS = _child(root.DATASETS, 'mmnasfpn.datasets')
+HOOKS = _child(root.HOOKS, 'mmnasfpn.engine')
+MODELS = _child(root.MODELS, 'mmnasfpn.models')
+
+# What it only looks up.
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
+EVALUATOR = _child(root.EVALUATOR)
+INFERENCERS = _child(root.INFERENCERS)
+LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
+LOOPS = _child(root.LOOPS)
+METRICS = _child(root.METRICS)
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
+OPTIMIZERS = _child(root.OPTIMIZERS)
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
+RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
+RUNNERS = _child(root.RUNNERS)
+STRATEGIES = _child(root.STRATEGIES)
+TASK_UTILS = _child(root.TASK_UTILS)
+TRANSFORMS = _child(root.TRANSFORMS)
+VISBACKENDS = _child(root.VISBACKENDS)
+VISUALIZERS = _child(root.VISUALIZERS)
+WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)

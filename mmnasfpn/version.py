@@ -1,0 +1,2 @@
+"""The version of mmnasfpn."""
+__version__ = '0.1.0'

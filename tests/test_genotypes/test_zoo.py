@@ -1,0 +1,52 @@
+"""The named genotypes."""
+import pytest
+
+from mmnasfpn.genotypes import GenotypeError, get_genotype
+
+
+def test_nasfpn_is_the_published_table():
+    genotype = get_genotype('nasfpn')
+    assert [(5 + i, c.level, c.op, c.inputs, c.is_output) for i, c in enumerate(genotype.cells)] == [
+        (5, 4, 'gp', (1, 3), False),
+        (6, 4, 'sum', (1, 5), False),
+        (7, 3, 'sum', (0, 6), True),
+        (8, 4, 'sum', (6, 7), True),
+        (9, 5, 'gp', (7, 8), True),
+        (10, 7, 'gp', (6, 9), True),
+        (11, 6, 'gp', (9, 10), True),
+    ]
+    assert list(genotype.levels) == [3, 4, 5, 6, 7]
+
+
+def test_nasfpn_outputs_are_keyed_by_level_not_by_the_order_of_the_cells():
+    assert get_genotype('nasfpn').output_nodes == {3: 7, 4: 8, 5: 9, 6: 11, 7: 10}
+
+
+def test_nasfpn_adds_c5_to_p5_and_c7_to_p7():
+    assert get_genotype('nasfpn').loose_ends == ((), (), (), (), (2,), (4,), ())
+
+
+def test_get_genotype_takes_a_genotype_a_dict_a_name_and_a_json_file(tmp_path):
+    genotype = get_genotype('nasfpn')
+    path = tmp_path / 'mine.json'
+    path.write_text(genotype.to_json())
+    for way in (genotype, genotype.to_dict(), 'nasfpn', path, str(path)):
+        assert get_genotype(way) == genotype
+
+
+@pytest.mark.parametrize('what', ['nasfpm', '', 'missing.json', None, 7, [], object()])
+def test_get_genotype_says_what_it_takes(what):
+    with pytest.raises(GenotypeError, match='nasfpn|cannot be read'):
+        get_genotype(what)
+
+
+def test_get_genotype_names_the_file(tmp_path):
+    path = tmp_path / 'broken.json'
+    path.write_text('{"cells": []}')
+    with pytest.raises(GenotypeError, match=r'broken\.json.*output of level 3'):
+        get_genotype(path)
+    path.write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(GenotypeError, match=r'broken\.json'):
+        get_genotype(path)
+
+

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Make .venv in the repository root: the tested set of requirements.txt, mmcv's compiled ops
+# included, and this package as an editable install. Safe to repeat: a finished environment is
+# recognised at once, an interrupted one goes on where it stopped.
+#
+# PYTHON=python3.11   the interpreter to make .venv from
+# FORCE_CUDA=1        compile mmcv's CUDA ops; needs a CUDA torch and its nvcc
+# MAX_JOBS=4          processes that compile; the number of cores by default
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=${PYTHON:-python3}
+venv=.venv
+stamp=$venv/.finished
+cuda=${FORCE_CUDA:-0}
+
+fail() { printf 'make env: %s\n' "$1" >&2; exit 1; }
+say() { printf '[make env] %s\n' "$1"; }
+
+command -v "$python" >/dev/null ||
+    fail "there is no '$python': install Python 3.10 or newer, or name one: make env PYTHON=python3.11"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "$("$python" --version) is too old: install Python 3.10 or newer, then make env PYTHON=python3.11"
+
+# What the environment was made from; another Python, pin, build option or place makes it stale.
+made_from=$("$python" --version; echo "$PWD cuda=$cuda"; cat requirements.txt pyproject.toml tools/make_env.sh)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$made_from" ]; then
+    exit 0
+fi
+
+command -v g++ >/dev/null ||
+    fail "there is no g++, which compiles mmcv's ops: install it, e.g. apt-get install g++"
+"$python" -c 'import ensurepip' 2>/dev/null ||
+    fail "Python's venv module is incomplete: install it, e.g. apt-get install python3-venv"
+header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
+[ -f "$header" ] ||
+    fail "there is no $header, which mmcv's ops need: install it, e.g. apt-get install python3-dev"
+if [ "$cuda" = 1 ]; then
+    [ -n "${CUDA_HOME:-}" ] || command -v nvcc >/dev/null ||
+        fail "FORCE_CUDA=1, but there is no nvcc: install the CUDA toolkit that torch was built with, or set CUDA_HOME"
+fi
+
+# Only the lines of requirements.txt for the packages named.
+pins() { grep -E "^($(IFS='|'; echo "$*"))==" requirements.txt | sed 's/ *#.*//'; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+
+build_tools='setuptools wheel packaging ninja'
+rm -f "$stamp"
+if ! "$venv/bin/python" -c 'import pip' 2>/dev/null ||
+        [ "$("$venv/bin/python" --version)" != "$("$python" --version)" ] ||
+        ! grep -qF "$PWD/$venv" "$venv/pyvenv.cfg"; then  # moved: its scripts point elsewhere
+    say "making $venv with $("$python" --version)"
+    "$python" -m venv --clear "$PWD/$venv"
+fi
+say 'installing build tools and torch'
+# MIM finds this package only where pip keeps the order of a wheel's files, which old ones do not.
+pip install --quiet --upgrade 'pip>=25' $(pins $build_tools)
+pip install --quiet $(pins torch numpy)
+
+ops_fit() {
+    "$venv/bin/python" - "$cuda" <<'PY' 2>/dev/null
+import sys
+from mmcv.ops import get_compiling_cuda_version, nms
+sys.exit(sys.argv[1] == '1' and get_compiling_cuda_version() == 'not available')
+PY
+}
+install_mmcv() {
+    say "installing mmcv; where pip has no compiled copy this takes about 8 minutes on 2 cores"
+    # --verbose shows the compiler's progress, [12/78] and so on; the rest goes to a log.
+    pip install --verbose --no-build-isolation "$@" $(pins onedl-mmengine onedl-mmcv torch numpy) 2>&1 |
+        tee "$venv/mmcv-build.log" | { grep --line-buffered -oE '^ *\[[0-9]+/[0-9]+\]' || true; }
+}
+if ! ops_fit; then
+    install_mmcv || fail "mmcv did not install: see $venv/mmcv-build.log"
+    if ! ops_fit; then
+        say 'the copy of mmcv that pip kept lacks fitting ops; compiling it again'
+        install_mmcv --no-cache-dir --no-binary onedl-mmcv --force-reinstall --no-deps ||
+            fail "mmcv did not install: see $venv/mmcv-build.log"
+        ops_fit || fail "mmcv's compiled ops do not import: see $venv/mmcv-build.log"
+    fi
+fi
+
+say 'installing the rest'
+pip install --quiet --no-build-isolation -r requirements.txt
+pip install --quiet --no-build-isolation --no-deps --editable .
+pip check
+
+"$venv/bin/python" -c 'import mmcv.ops, mmdet.models, mmnasfpn' ||
+    fail 'the finished environment does not import; see above'
+printf '%s' "$made_from" >"$stamp"
+say "done: $venv"

@@ -1,0 +1,24 @@
+"""Write the shapes data set: generated pictures with COCO annotations."""
+import argparse
+
+from mmnasfpn.datasets import make_shapes
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('root', nargs='?', default='data/shapes', help='folder (%(default)s)')
+    parser.add_argument('--num-train', type=int, default=400, help='training pictures (%(default)s)')
+    parser.add_argument('--num-val', type=int, default=100, help='held-out pictures (%(default)s)')
+    parser.add_argument('--image-size', type=int, default=256, help='pixels (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='(%(default)s)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    root = make_shapes(args.root, args.num_train, args.num_val, args.image_size, args.seed)
+    print(f'{root}: {args.num_train} training and {args.num_val} held-out pictures')
+
+
+if __name__ == '__main__':
+    main()
