@@ -3,7 +3,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,11 +10,12 @@ import numpy as np
 from rich.progress import track
 
 #: The classes, in the order of their COCO category ids 1, 2, ...
-CLASSES = ('circle', 'square', 'triangle', 'star')
+CLASSES = ('circle', 'square', 'triangle')
 #: Smallest and largest longer side of an object's box, in pixels.
 OBJECT_SIZES = (12, 110)
 
-_MAX_OBJECTS = 8
+_NUM_OBJECTS = (3, 10)  # fewer where there is no room
+_MAX_TURN = math.radians(20)
 _MARGIN = 2  # pixels between the boxes of two objects, and between a box and the border
 _SUBPIXEL_BITS = 4  # cv2 takes corners in 1/16 pixel
 
@@ -24,8 +24,8 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
                 image_size: int = 256, seed: int = 0) -> Path:
     """Write the shapes data set, unless it is there already.
 
-    Each picture shows one to eight objects of four classes, 12 to 110 pixels large, with random
-    orientation and colour, on a textured background; their boxes do not overlap. A picture
+    Each picture shows up to ten objects of three classes, 12 to 110 pixels large, tilted by up to
+    20 degrees, of any colour, on a textured background; their boxes do not overlap. A picture
     depends on the seed, its split and its number alone. The folder appears only when it is
     complete, so that an interrupted call leaves nothing half-made and two calls at once agree.
 
@@ -126,7 +126,7 @@ def draw_picture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[
     picture = _background(rng, size)
     boxes: list[np.ndarray] = []
     objects = []
-    for _ in range(rng.integers(1, _MAX_OBJECTS + 1)):
+    for _ in range(rng.integers(_NUM_OBJECTS[0], _NUM_OBJECTS[1] + 1)):
         placed = _place(rng, size, boxes)
         if placed is not None:
             category, corners = placed
@@ -140,8 +140,8 @@ def _place(rng: np.random.Generator, size: int,
     """Find room for one more object; the first one always gets some."""
     for _ in range(30):
         category = int(rng.integers(len(CLASSES)))
-        longer_side = np.exp(rng.uniform(*np.log(OBJECT_SIZES)))
-        corners = _OUTLINES[CLASSES[category]]() @ _rotation(rng.uniform(0, 2 * np.pi))
+        longer_side = rng.uniform(*np.sqrt(OBJECT_SIZES)) ** 2  # more small ones than large ones
+        corners = _OUTLINES[CLASSES[category]] @ _rotation(rng.uniform(-_MAX_TURN, _MAX_TURN))
         corners = (corners - corners.min(axis=0)) / np.ptp(corners, axis=0).max() * longer_side
         extent = corners.max(axis=0)
         corners += rng.uniform(_MARGIN, size - _MARGIN - extent)
@@ -160,19 +160,13 @@ def _rotation(angle: float) -> np.ndarray:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
-def _regular(corners: int) -> np.ndarray:
-    angles = np.arange(corners) * 2 * np.pi / corners
+def _regular(corners: int, first_angle: float) -> np.ndarray:
+    angles = first_angle + np.arange(corners) * 2 * np.pi / corners
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _star() -> np.ndarray:
-    corners = _regular(10)
-    corners[1::2] *= 0.45
-    return corners
-
-
-_OUTLINES: dict[str, Callable[[], np.ndarray]] = dict(
-    circle=lambda: _regular(48), square=lambda: _regular(4), triangle=lambda: _regular(3), star=_star)
+_OUTLINES = dict(circle=_regular(48, 0), square=_regular(4, np.pi / 4),
+                 triangle=_regular(3, -np.pi / 2))
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -21,8 +21,7 @@ class ShapesDataset(CocoDataset):
         FileExistsError: If ``data_root`` holds something else or other shapes.
     """
 
-    METAINFO = dict(classes=CLASSES,
-                    palette=[(230, 80, 60), (60, 140, 230), (70, 180, 90), (240, 190, 40)])
+    METAINFO = dict(classes=CLASSES, palette=[(230, 80, 60), (60, 140, 230), (70, 180, 90)])
 
     def __init__(self, *args: Any, data_root: str, shapes: dict | None = None,
                  **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-# R-18 of width 32, 3 @ 64, on generated shapes: trains from scratch on two CPU cores in minutes.
+# R-18 of width 16, 3 @ 64, on generated shapes: trains from scratch on two CPU cores in minutes.
 _base_ = [
     './_base_/retinanet_r50_nasfpn.py',
     './_base_/shapes.py',
@@ -12,14 +12,14 @@ norm_cfg = dict(type='BN', momentum=0.1, eps=1e-5, requires_grad=True)
 model = dict(
     backbone=dict(
         depth=18,
-        base_channels=32,
+        base_channels=16,
         frozen_stages=-1,
         norm_cfg=norm_cfg,
         init_cfg=None),
     neck=dict(
-        in_channels=[32, 64, 128, 256],
+        in_channels=[16, 32, 64, 128],
         out_channels=64,
         stack_times=3,
         norm_cfg=norm_cfg),
-    bbox_head=dict(num_classes=4, in_channels=64, feat_channels=64, norm_cfg=norm_cfg))
+    bbox_head=dict(num_classes=3, in_channels=64, feat_channels=64, stacked_convs=2, norm_cfg=norm_cfg))
 default_hooks = dict(logger=dict(interval=10))

@@ -1,0 +1,1 @@
+"""Look at results: pictures and tables."""

@@ -1,0 +1,49 @@
+"""Shared fixtures."""
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile('default', deadline=None)
+settings.load_profile('default')
+
+REPO = Path(__file__).parents[1]
+DEMO_CONFIG = REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_8e_shapes.py'
+
+
+@pytest.fixture
+def tiny_config(tmp_path):
+    """A config on a handful of shapes with a very small detector and no random augmentation."""
+    path = tmp_path / 'tiny.py'
+    path.write_text(f'''
+_base_ = {str(DEMO_CONFIG)!r}
+shapes = dict(num_train=12, num_val=4, image_size=128, seed=0)
+data_root = {str(tmp_path / 'shapes')!r}
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.LoadAnnotations', with_bbox=True),
+    dict(type='mmdet.PackDetInputs'),
+]
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    dataset=dict(shapes=shapes, data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(shapes=shapes, data_root=data_root))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + '/annotations/val.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=3, val_interval=3)
+default_hooks = dict(logger=dict(interval=1))
+model = dict(
+    backbone=dict(base_channels=4),
+    neck=dict(in_channels=[4, 8, 16, 32], out_channels=8, stack_times=2),
+    bbox_head=dict(in_channels=8, feat_channels=8))
+''')
+    return path
+
+
+@pytest.fixture
+def tool_env():
+    """The environment for tools run as processes: one thread each, so that sums do not vary."""
+    return {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}

@@ -1,0 +1,116 @@
+"""Mistakes in a config are named before training starts."""
+import json
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmnasfpn.datasets import make_shapes
+from mmnasfpn.engine.preflight import check_data, check_model
+
+KEYS = ('train_dataloader', 'val_dataloader')
+
+
+@pytest.fixture
+def data_root(tmp_path):
+    return make_shapes(tmp_path / 'shapes', 2, 2, 128)
+
+
+@pytest.fixture
+def cfg(data_root):
+    def dataset(split):
+        return dict(type='CocoDataset', data_root=str(data_root),
+                    ann_file=f'annotations/{split}.json', data_prefix=dict(img=f'{split}/'),
+                    metainfo=dict(classes=('circle', 'square', 'triangle')))
+    return Config(dict(default_scope='mmdet', train_dataloader=dict(dataset=dataset('train')),
+                       val_dataloader=dict(dataset=dataset('val')),
+                       val_evaluator=dict(type='CocoMetric')))
+
+
+def refused(cfg, error, *words):
+    with pytest.raises(error, match='.*'.join(re.escape(word) for word in words)):
+        check_data(cfg, KEYS)
+
+
+def edit(data_root, split, change):
+    path = data_root / 'annotations' / f'{split}.json'
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_good_data_pass(cfg):
+    check_data(cfg, KEYS)
+
+
+def test_missing_data_root(cfg):
+    cfg.train_dataloader.dataset.data_root = 'nowhere/coco'
+    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', "'nowhere/coco'", 'set data_root')
+
+
+def test_missing_annotation_file(cfg):
+    cfg.val_dataloader.dataset.ann_file = 'annotations/none.json'
+    refused(cfg, FileNotFoundError, 'val_dataloader.dataset', "'annotations/none.json'", 'ann_file')
+
+
+def test_missing_picture_folder(cfg):
+    cfg.train_dataloader.dataset.data_prefix.img = 'pictures'
+    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', 'pictures', 'data_prefix')
+
+
+@pytest.mark.parametrize('text', ['', '{', '[]', '{"images": []}', '{"images": [1], "categories": [2]}'])
+def test_annotation_file_that_is_not_one(cfg, data_root, text):
+    (data_root / 'annotations/train.json').write_text(text)
+    refused(cfg, ValueError, 'train.json', 'not in COCO format')
+
+
+def test_annotation_file_without_pictures(cfg, data_root):
+    edit(data_root, 'train', lambda data: data.update(images=[]))
+    refused(cfg, ValueError, 'train.json', 'no pictures')
+
+
+def test_annotation_file_without_boxes(cfg, data_root):
+    edit(data_root, 'val', lambda data: data.update(annotations=[]))
+    refused(cfg, ValueError, 'val.json', '2 pictures but no boxes')
+    cfg.val_evaluator.format_only = True  # a submission needs none
+    check_data(cfg, KEYS)
+
+
+def test_unknown_classes(cfg):
+    cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'hexagon')
+    refused(cfg, ValueError, "['hexagon']", "'triangle'", 'metainfo', 'num_classes')
+
+
+def test_forgotten_classes_are_those_of_coco(cfg):
+    del cfg.train_dataloader.dataset['metainfo']
+    refused(cfg, ValueError, "'person'", "'triangle'", 'metainfo')
+
+
+def test_data_sets_inside_wrappers_are_checked(cfg):
+    inner = cfg.train_dataloader.dataset
+    inner.ann_file = 'none.json'
+    cfg.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=inner)])
+    refused(cfg, FileNotFoundError, "'none.json'")
+
+
+def make_detector(in_channels):
+    init_default_scope('mmdet')
+    cfg = Config.fromfile('configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_8e_shapes.py')
+    cfg.model.neck.in_channels = in_channels
+    return MODELS.build(cfg.model)
+
+
+def test_in_channels_that_are_not_the_backbones():
+    with pytest.raises(ValueError, match=r'map 1 .*32.*in_channels\[1\] is 64'):
+        check_model(make_detector([16, 64, 64, 128]))
+
+
+def test_the_check_of_the_model_changes_nothing():
+    model = make_detector([16, 32, 64, 128]).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    check_model(model)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert model.training and model.backbone.bn1.training

@@ -1,0 +1,116 @@
+"""The tools as processes: training, killing, resuming, testing, two processes at once."""
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import DEMO_CONFIG, REPO
+
+
+def run_tool(*command, env, ok=True):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=REPO, env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert (done.returncode == 0) == ok, done.stdout[-4000:]
+    return done.stdout
+
+
+def weights(work_dir, epoch=3):
+    return torch.load(work_dir / f'epoch_{epoch}.pth', weights_only=False)['state_dict']
+
+
+def learning_rates(work_dir):
+    entries = [json.loads(line) for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
+               for line in path.read_text().splitlines() if line.endswith('}')]
+    return {entry['step']: entry['lr'] for entry in entries if 'lr' in entry}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Return a function that trains the tiny config once, without interruption."""
+    done = {}
+
+    def train(config, env):
+        if not done:
+            done['work_dir'] = tmp_path_factory.mktemp('trained')
+            run_tool('tools/train.py', config, '--work-dir', done['work_dir'], env=env)
+        return done['work_dir']
+
+    return train
+
+
+def test_killed_and_resumed_equals_uninterrupted(tiny_config, tool_env, tmp_path, trained):
+    reference = trained(tiny_config, tool_env)
+    work_dir = tmp_path / 'killed'
+    command = [sys.executable, 'tools/train.py', str(tiny_config), '--work-dir', str(work_dir),
+               '--resume']
+    rng = random.Random(0)
+    for epoch in (1, 2):  # kill it somewhere in the epoch after each checkpoint
+        process = subprocess.Popen(command, cwd=REPO, env=tool_env, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (work_dir / f'epoch_{epoch}.pth').exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, cwd=REPO, env=tool_env, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    expected, found = weights(reference), weights(work_dir)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(value, found[key]), key
+    assert learning_rates(work_dir) == learning_rates(reference)
+
+
+def test_test_writes_metrics_and_predictions(tiny_config, tool_env, tmp_path, trained):
+    checkpoint = trained(tiny_config, tool_env) / 'epoch_3.pth'
+    metrics_file, predictions = tmp_path / 'm' / 'metrics.json', tmp_path / 'p.pkl'
+    run_tool('tools/test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'test', '--json',
+             metrics_file, '--out', predictions, '--tta', env=tool_env)
+    written = json.loads(metrics_file.read_text())
+    assert written['checkpoint'] == str(checkpoint)
+    assert isinstance(written['metrics'], dict)
+    assert predictions.is_file()
+
+
+def test_two_processes_train_on_a_cpu(tiny_config, tool_env, tmp_path):
+    run_tool('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
+             '--master-port=29511', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
+             '--work-dir', tmp_path / 'ddp', '--auto-scale-lr',
+             '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
+    assert (tmp_path / 'ddp' / 'epoch_1.pth').is_file()
+    rates = learning_rates(tmp_path / 'ddp')
+    assert list(rates) == [1, 2]  # 12 pictures in batches of 2 x 4
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (['--amp'], '--amp needs a GPU'),
+    (['--cfg-options', 'train_dataloader.dataset.type=mmdet.CocoDataset',
+      'train_dataloader.dataset.data_root=nowhere', 'train_dataloader.dataset.shapes=None'],
+     "data_root is 'nowhere'"),
+    (['--cfg-options', 'model.neck.num_outs=4'], 'num_outs is 4'),
+])
+def test_mistakes_end_the_tool_before_it_trains(tiny_config, tool_env, tmp_path, options, words):
+    output = run_tool('tools/train.py', tiny_config, '--work-dir', tmp_path / 'w', *options,
+                      env=tool_env, ok=False)
+    assert words in output
+    assert not list((tmp_path / 'w').glob('epoch_*.pth'))
+
+
+def test_a_missing_checkpoint_is_named(tool_env, tmp_path):
+    output = run_tool('tools/test.py', DEMO_CONFIG, tmp_path / 'none.pth', env=tool_env, ok=False)
+    assert 'none.pth' in output and 'no such file' in output
+
+
+def test_make_shapes_tool(tmp_path, tool_env):
+    out = run_tool('tools/make_shapes.py', tmp_path / 's', '--num-train', 3, '--num-val', 2,
+                   '--image-size', 128, env=tool_env)
+    assert '3 training and 2 held-out pictures' in out
+    assert len(list(Path(tmp_path / 's' / 'train').iterdir())) == 3

@@ -1,0 +1,59 @@
+"""MIM and MMEngine find a regularly installed package, from any folder."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import DEMO_CONFIG, REPO
+
+NAME = DEMO_CONFIG.stem
+SMALL = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
+         'model.backbone.base_channels=4', 'model.neck.in_channels=[4,8,16,32]',
+         'model.neck.stack_times=1',
+         *(f'{key}_dataloader.{option}' for key in ('train', 'val', 'test') for option in (
+             'num_workers=0', 'persistent_workers=False', 'dataset.shapes.num_train=8',
+             'dataset.shapes.num_val=2', 'dataset.shapes.image_size=128'))]
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory):
+    """An environment where this package is installed regularly, ahead of the editable one."""
+    folder = tmp_path_factory.mktemp('installed')
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
+                    '--no-build-isolation', '--target', folder / 'site', REPO], check=True)
+    return {**os.environ, 'PYTHONPATH': str(folder / 'site'), 'CUDA_VISIBLE_DEVICES': ''}
+
+
+def mim(*arguments, env, cwd):
+    done = subprocess.run([sys.executable, '-m', 'mim', *map(str, arguments)], cwd=cwd, env=env,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path):
+    output = mim('train', 'mmnasfpn', NAME + '.py', '--work-dir', 'w', *SMALL,
+                 env=installed, cwd=tmp_path)
+    assert installed['PYTHONPATH'] in output  # the installed config, not the repository's
+    checkpoint = tmp_path / 'w' / 'epoch_1.pth'
+    assert checkpoint.is_file()
+    mim('test', 'mmnasfpn', NAME, '--checkpoint', checkpoint, '--json', 'm.json', *SMALL,
+        env=installed, cwd=tmp_path)
+    assert (tmp_path / 'm.json').is_file()
+
+
+@pytest.mark.parametrize('regular', [True, False], ids=['regular', 'editable'])
+def test_trains_a_config_of_ones_own_by_path(installed, tmp_path, regular):
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = ['mmnasfpn::nasfpn/{NAME}.py']\n"
+                      'model = dict(neck=dict(stack_times=1))\n')
+    mim('train', 'mmnasfpn', 'mine.py', '--work-dir', 'w', *SMALL,
+        env=installed if regular else {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}, cwd=tmp_path)
+    assert (tmp_path / 'w' / 'epoch_1.pth').is_file()
+
+
+def test_runs_a_tool(installed, tmp_path):
+    mim('run', 'mmnasfpn', 'make_shapes', 's', '--num-train', 2, '--num-val', 1,
+        '--image-size', 128, env=installed, cwd=tmp_path)
+    assert (tmp_path / 's' / 'annotations' / 'val.json').is_file()
