@@ -17,7 +17,7 @@ OBJECT_SIZES = (12, 110)
 _NUM_OBJECTS = (3, 10)  # fewer where there is no room
 _MAX_TURN = math.radians(20)
 _MARGIN = 2  # pixels between the boxes of two objects, and between a box and the border
-_SUBPIXEL_BITS = 4  # cv2 takes corners in 1/16 pixel
+_OVERSAMPLING = 4  # for smooth edges
 
 
 def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int = 100,
@@ -112,7 +112,8 @@ def _geometry(corners: np.ndarray) -> dict:
                 segmentation=[[round(float(v), 2) for v in corners.ravel()]])
 
 
-def draw_picture(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+def draw_picture(rng: np.random.Generator,
+                 size: int) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
     """Draw one picture.
 
     Args:
@@ -190,10 +191,12 @@ def _paint(rng: np.random.Generator, picture: np.ndarray, corners: np.ndarray) -
     colour = rng.uniform(0, 255, 3)
     while np.abs(colour - mean).max() < 60:
         colour = rng.uniform(0, 255, 3)
-    mask = np.zeros(behind.shape[:2], np.uint8)
-    # Pixel (i, j) covers [j, j+1) x [i, i+1), and cv2 puts a corner at the pixel's centre.
-    fixed = np.round((corners - (left, top) - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
+    rows, columns = behind.shape[:2]
+    mask = np.zeros((rows * _OVERSAMPLING, columns * _OVERSAMPLING), np.uint8)
+    # Pixel j covers [j, j + 1), and cv2 means the pixel's centre by j.
+    fine = np.round((corners - (left, top)) * _OVERSAMPLING - 0.5).astype(np.int32)
+    cv2.fillPoly(mask, [fine], 255)
+    mask = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA)
     opacity = mask[..., None].astype(np.float32) / 255
     texture = colour + rng.normal(0, 10, behind.shape)
     behind[:] = (behind * (1 - opacity) + texture * opacity).clip(0, 255).astype(np.uint8)

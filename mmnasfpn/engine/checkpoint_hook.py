@@ -50,6 +50,10 @@ class AtomicCheckpointHook(CheckpointHook):
     are written as MMEngine writes them.
     """
 
+    backend_args: dict | None
+    best_ckpt_path: str | None
+    best_ckpt_path_dict: dict[str, str | None]
+
     def before_train(self, runner: Runner) -> None:
         """Choose how files are written, then do as MMEngine does."""
         is_local = '://' not in str(self.out_dir or runner.work_dir)

@@ -2,6 +2,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmdet.datasets import CocoDataset
@@ -101,16 +102,16 @@ def check_model(model: nn.Module) -> None:
     Raises:
         ValueError: If the neck's ``in_channels`` are not those of the backbone's maps.
     """
-    model = model.module if is_model_wrapper(model) else model
-    neck = getattr(model, 'neck', None)
+    detector: Any = model.module if is_model_wrapper(model) else model
+    neck = getattr(detector, 'neck', None)
     if not isinstance(neck, NASFPN):
         return
-    modes = {module: module.training for module in model.modules()}
+    modes = {module: module.training for module in detector.modules()}
     try:
-        model.eval()
-        device = next(model.parameters()).device
+        detector.eval()
+        device = next(detector.parameters()).device
         with torch.no_grad():
-            neck.check_inputs(model.backbone(torch.zeros(1, 3, 128, 128, device=device)))
+            neck.check_inputs(detector.backbone(torch.zeros(1, 3, 128, 128, device=device)))
     finally:
         for module, training in modes.items():
             module.training = training

@@ -64,7 +64,7 @@ class Kill:
 def make_runner(work_dir, epochs, hook_type=AtomicCheckpointHook, resume=False, **hook):
     return Runner(
         Toy(), str(work_dir), train_dataloader=dict(
-            dataset=[torch.zeros(1)] * 2, sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=[dict(x=torch.zeros(1))] * 2, sampler=dict(type='DefaultSampler', shuffle=False),
             batch_size=1, num_workers=0, collate_fn=dict(type='default_collate')),
         train_cfg=dict(by_epoch=True, max_epochs=epochs), resume=resume,
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),

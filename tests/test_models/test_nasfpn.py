@@ -135,7 +135,7 @@ def test_coarser_levels_are_pooled_from_the_projected_map_not_projected_again():
     neck = NASFPN([4, 4, 4], 4, 5, 1)
     assert len(neck.laterals) == 3
     neck.eval()
-    p3, p4, p5, p6, p7 = neck._input_pyramid(make_inputs([4, 4, 4], 20, 12))
+    _, _, p5, p6, p7 = neck._input_pyramid(make_inputs([4, 4, 4], 20, 12))
     torch.testing.assert_close(p6, torch.nn.functional.max_pool2d(p5, 2, ceil_mode=True))
     torch.testing.assert_close(p7, torch.nn.functional.max_pool2d(p6, 2, ceil_mode=True))
 

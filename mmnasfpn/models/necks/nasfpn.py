@@ -1,6 +1,7 @@
 """NAS-FPN as a neck for any MMDetection detector."""
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -168,7 +169,7 @@ class NASFPN(BaseModule):
                     f'{channels}, so that it must be (N, {channels}, H, W): set in_channels to the '
                     "channels of the backbone's maps")
         used = inputs[self.used_inputs]
-        for coarser, (before, x) in enumerate(zip(used, used[1:], strict=False), 1):
+        for coarser, (before, x) in enumerate(pairwise(used), 1):
             index = self.used_inputs.start + coarser
             if x.shape[0] != before.shape[0]:
                 raise ValueError(f'map {index} has a batch of {x.shape[0]}, but map {index - 1} '
