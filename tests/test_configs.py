@@ -1,13 +1,17 @@
 """Every config loads by path and by ``mmnasfpn::``, builds, and runs forward."""
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from mmnasfpn.datasets import make_shapes
+from mmnasfpn.engine.preflight import check_data, check_model
 from tests.conftest import REPO
 
 CONFIGS = sorted(path.name for path in (REPO / 'configs/nasfpn').glob('*.py'))
@@ -22,35 +26,49 @@ def load(name, way, tmp_path):
     return Config.fromfile(child)
 
 
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A folder with ``data/coco``: a few shapes that pass for COCO's 80 classes."""
+    folder = tmp_path_factory.mktemp('configs')
+    shapes = make_shapes(folder / 'shapes', 8, 2, 200)
+    coco = folder / 'data/coco'
+    (coco / 'annotations').mkdir(parents=True)
+    for split in ('train', 'val'):
+        (shapes / split).rename(coco / f'{split}2017')
+        data = json.loads((shapes / f'annotations/{split}.json').read_text())
+        data['categories'] = [dict(id=i, name=name)
+                              for i, name in enumerate(CocoDataset.METAINFO['classes'], 1)]
+        (coco / f'annotations/instances_{split}2017.json').write_text(json.dumps(data))
+    return folder
+
+
 @pytest.mark.parametrize('way', ['path', 'mmnasfpn::'])
 @pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds_and_runs(name, way, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_config_builds_and_runs(name, way, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
     cfg = load(name, way, tmp_path)
+    check_data(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader'))
     if 'shapes' in cfg:
-        cfg.shapes = dict(num_train=2, num_val=2, image_size=128)
         for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            cfg[key].dataset.shapes = cfg.shapes
-    else:  # COCO is not here: its data sets are built by name, but not loaded
-        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            cfg[key].dataset.lazy_init = True
-        cfg.val_evaluator.ann_file = cfg.test_evaluator.ann_file = None
-    cfg.work_dir = str(tmp_path / 'work')
+            cfg[key].dataset.shapes = dict(num_train=8, num_val=2, image_size=128)
+    else:
+        cfg.train_dataloader.batch_size = 1
+    cfg.work_dir = str(tmp_path)
     cfg.model.backbone.init_cfg = None  # no pretrained weights are fetched
     cfg.experiment_name = f'{name}-{way}'.replace(':', '')
     runner = Runner.from_cfg(cfg)
-    train = runner.build_dataloader(cfg.train_dataloader, seed=0)
-    runner.build_dataloader(cfg.val_dataloader, seed=0)
-    runner.build_evaluator(cfg.val_evaluator)
+    check_model(runner.model)
     runner.build_optim_wrapper(cfg.optim_wrapper)
+    train = runner.build_dataloader(cfg.train_dataloader, seed=0)
+    val = runner.build_val_loop(cfg.val_cfg)
     assert type(runner.model).__module__.startswith('mmdet.')
     assert type(runner.model.neck).__module__.startswith('mmnasfpn.')
-    if 'shapes' in cfg:
-        data = runner.model.data_preprocessor(next(iter(train)), training=True)
-        losses = runner.model.loss(**data)
-        assert all(torch.as_tensor(value).isfinite().all()
-                   for values in losses.values() for value in values)
+    losses = runner.model(**runner.model.data_preprocessor(next(iter(train)), True), mode='loss')
+    assert set(losses) == {'loss_cls', 'loss_bbox'}
+    assert all(loss.isfinite() for level_losses in losses.values() for loss in level_losses)
     runner.model.eval()
+    detections = runner.model.val_step(next(iter(val.dataloader)))
+    assert all('pred_instances' in sample for sample in detections)
     with torch.no_grad():
         scores, boxes = runner.model(torch.zeros(1, 3, 100, 132))
     assert [x.shape[-2:] for x in scores] == [(13, 17), (7, 9), (4, 5), (2, 3), (1, 2)]

@@ -6,7 +6,7 @@ image_size = (640, 640)
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),
-    dict(type='mmdet.RandomResize', scale=image_size, ratio_range=(0.8, 1.2), keep_ratio=True,
+    dict(type='RandomResize', scale=image_size, ratio_range=(0.8, 1.2), keep_ratio=True,
          resize_type='mmdet.Resize'),
     dict(type='mmdet.RandomCrop', crop_size=image_size),
     dict(type='mmdet.RandomFlip', prob=0.5),
