@@ -14,7 +14,7 @@ clean-demo:
 	rm -rf work_dirs/demo
 
 test: env
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .

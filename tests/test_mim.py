@@ -1,5 +1,6 @@
 """MIM and MMEngine find a regularly installed package, from any folder."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.conftest import DEMO_CONFIG, REPO
 
-NAME = DEMO_CONFIG.stem
+NAME = DEMO_CONFIG.name
 SMALL = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
          'model.backbone.base_channels=4', 'model.neck.in_channels=[4,8,16,32]',
          'model.neck.stack_times=1',
@@ -20,6 +21,7 @@ SMALL = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
 def installed(tmp_path_factory):
     """An environment where this package is installed regularly, ahead of the editable one."""
     folder = tmp_path_factory.mktemp('installed')
+    shutil.rmtree(REPO / 'build', ignore_errors=True)  # may hold files that are gone since
     subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
                     '--no-build-isolation', '--target', folder / 'site', REPO], check=True)
     return {**os.environ, 'PYTHONPATH': str(folder / 'site'), 'CUDA_VISIBLE_DEVICES': ''}
@@ -33,7 +35,7 @@ def mim(*arguments, env, cwd):
 
 
 def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path):
-    output = mim('train', 'mmnasfpn', NAME + '.py', '--work-dir', 'w', *SMALL,
+    output = mim('train', 'mmnasfpn', NAME, '--work-dir', 'w', *SMALL,
                  env=installed, cwd=tmp_path)
     assert installed['PYTHONPATH'] in output  # the installed config, not the repository's
     checkpoint = tmp_path / 'w' / 'epoch_1.pth'
@@ -46,7 +48,7 @@ def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path)
 @pytest.mark.parametrize('regular', [True, False], ids=['regular', 'editable'])
 def test_trains_a_config_of_ones_own_by_path(installed, tmp_path, regular):
     config = tmp_path / 'mine.py'
-    config.write_text(f"_base_ = ['mmnasfpn::nasfpn/{NAME}.py']\n"
+    config.write_text(f"_base_ = ['mmnasfpn::nasfpn/{NAME}']\n"
                       'model = dict(neck=dict(stack_times=1))\n')
     mim('train', 'mmnasfpn', 'mine.py', '--work-dir', 'w', *SMALL,
         env=installed if regular else {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}, cwd=tmp_path)

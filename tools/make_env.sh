@@ -53,8 +53,7 @@ if ! "$venv/bin/python" -c 'import pip' 2>/dev/null ||
     "$python" -m venv --clear "$PWD/$venv"
 fi
 say 'installing build tools and torch'
-# MIM finds this package only where pip keeps the order of a wheel's files, which old ones do not.
-pip install --quiet --upgrade 'pip>=25' $(pins $build_tools)
+pip install --quiet --upgrade pip $(pins $build_tools)
 pip install --quiet $(pins torch numpy)
 
 ops_fit() {

@@ -147,7 +147,7 @@ def _use_tta(cfg: Config) -> None:
     while 'dataset' in dataset:
         dataset = dataset.dataset
     tta_model = cfg.get('tta_model') or dict(
-        type='mmdet.DetTTAModel',
+        type='DetTTAModel',  # MMDetection registers it without its scope
         tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
     meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
                  'flip_direction')
