@@ -9,7 +9,7 @@ settings.register_profile('default', deadline=None)
 settings.load_profile('default')
 
 REPO = Path(__file__).parents[1]
-DEMO_CONFIG = REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_8e_shapes.py'
+DEMO_CONFIG = REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
 
 @pytest.fixture

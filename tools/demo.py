@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mmnasfpn.analysis.pictures import draw_curves, draw_predictions
 
-CONFIG = 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_8e_shapes.py'
+CONFIG = 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 COLUMNS = {'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75', 'AP small': 'bbox_mAP_s',
            'AP medium': 'bbox_mAP_m', 'AP large': 'bbox_mAP_l'}
 

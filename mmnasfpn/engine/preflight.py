@@ -75,7 +75,7 @@ def _check_coco(where: str, cfg: ConfigDict, kind: type[CocoDataset], needs_boxe
                                 f'folder: {_COCO_LAYOUT}')
     try:
         data = json.loads(path.read_bytes())
-        pictures, categories = data['images'], [c['name'] for c in data['categories']]
+        pictures, categories = data['images'], {c['name']: c['id'] for c in data['categories']}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{where}: ann_file {path} is not in COCO format ({error!r}): it must be a '
                          'JSON object with images, annotations and categories') from None
@@ -85,12 +85,13 @@ def _check_coco(where: str, cfg: ConfigDict, kind: type[CocoDataset], needs_boxe
     classes = kind._load_metainfo(cfg.get('metainfo'))['classes']
     unknown = [name for name in classes if name not in categories]
     if unknown:
-        raise ValueError(f'{where}: the classes {unknown} are not among the categories {categories} '
-                         f'of {path}: set metainfo=dict(classes=(...)) of the data set, and '
-                         'num_classes of the head to their number')
-    if needs_boxes and not data.get('annotations'):
-        raise ValueError(f'{where}: ann_file {path} has {len(pictures)} pictures but no boxes in its '
-                         'annotations: give a file with boxes')
+        raise ValueError(f'{where}: the classes {unknown} are not among the categories '
+                         f'{list(categories)} of {path}: set metainfo=dict(classes=(...)) of the data '
+                         'set, and num_classes of the head to their number')
+    wanted = {categories[name] for name in classes}
+    if needs_boxes and not any(box['category_id'] in wanted for box in data.get('annotations', ())):
+        raise ValueError(f'{where}: ann_file {path} has {len(pictures)} pictures but no boxes of the '
+                         f'classes {list(classes)} in its annotations: give a file with such boxes')
 
 
 def check_model(model: nn.Module) -> None:

@@ -78,6 +78,13 @@ def test_annotation_file_without_boxes(cfg, data_root):
     check_data(cfg, KEYS)
 
 
+def test_annotation_file_with_boxes_of_other_classes_only(cfg, data_root):
+    edit(data_root, 'train', lambda data: data.update(
+        annotations=[box for box in data['annotations'] if box['category_id'] != 1]))
+    cfg.train_dataloader.dataset.metainfo.classes = ('circle',)
+    refused(cfg, ValueError, 'train.json', "no boxes of the classes ['circle']")
+
+
 def test_unknown_classes(cfg):
     cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'hexagon')
     refused(cfg, ValueError, "['hexagon']", "'triangle'", 'metainfo', 'num_classes')
@@ -98,7 +105,7 @@ def test_data_sets_inside_wrappers_are_checked(cfg):
 
 def make_detector(in_channels):
     init_default_scope('mmdet')
-    cfg = Config.fromfile('configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_8e_shapes.py')
+    cfg = Config.fromfile('configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py')
     cfg.model.neck.in_channels = in_channels
     return MODELS.build(cfg.model)
 
