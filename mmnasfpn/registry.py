@@ -21,6 +21,7 @@ MODELS = _child(root.MODELS, 'mmnasfpn.models')
 # What it only looks up.
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
 EVALUATOR = _child(root.EVALUATOR)
+FUNCTIONS = _child(root.FUNCTIONS)
 INFERENCERS = _child(root.INFERENCERS)
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
 LOOPS = _child(root.LOOPS)

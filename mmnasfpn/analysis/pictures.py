@@ -37,8 +37,8 @@ def draw_predictions(predictions: str | os.PathLike[str], ann_file: str | os.Pat
     axes = figure.subplots(rows, 2 * pairs_per_row, squeeze=False)
     for axis in axes.flat:
         axis.axis('off')
-    for index, prediction in enumerate(shown):
-        row, column = divmod(index, pairs_per_row)
+    for place, prediction in enumerate(shown):
+        row, column = divmod(place, pairs_per_row)
         truth, detected = axes[row, 2 * column:2 * column + 2]
         image = coco.loadImgs(prediction['img_id'])[0]
         pixels = matplotlib.image.imread(Path(image_dir) / image['file_name'])
@@ -52,9 +52,10 @@ def draw_predictions(predictions: str | os.PathLike[str], ann_file: str | os.Pat
         found = prediction['pred_instances']
         kept = found['scores'] >= score_thr
         detected.set_title(f'{int(kept.sum())} detections of score >= {score_thr}')
-        for box, score, label in zip(found['bboxes'][kept].tolist(), found['scores'][kept].tolist(),
-                                     found['labels'][kept].tolist(), strict=True):
-            _draw_box(detected, box, f'{names[label]} {score:.2f}', label)
+        best_last = found['scores'].argsort()  # so that its label is not hidden by a worse one
+        for index in best_last[kept[best_last]].tolist():
+            label, score = int(found['labels'][index]), float(found['scores'][index])
+            _draw_box(detected, found['bboxes'][index].tolist(), f'{names[label]} {score:.2f}', label)
     figure.savefig(out, dpi=80)
 
 
@@ -63,7 +64,7 @@ def _draw_box(axis: Axes, box: Sequence[float], text: str, label: int) -> None:
     colour = matplotlib.colormaps['tab10'](label % 10)
     axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, linewidth=2,
                              edgecolor=colour))
-    axis.text(left, max(top, 9), text, fontsize=8, color='white', verticalalignment='bottom',
+    axis.text(left, max(top, 9), text, fontsize=8, color='white', verticalalignment='bottom', clip_on=True,
               bbox=dict(facecolor=colour, edgecolor='none', pad=1, alpha=0.85))
 
 

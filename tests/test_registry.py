@@ -1,0 +1,27 @@
+"""The registries of the scope ``mmnasfpn``."""
+import warnings
+
+import pytest
+from mmengine import registry as root
+
+from mmnasfpn import registry
+
+ROOTS = {name: value for name, value in vars(root).items() if isinstance(value, root.Registry)}
+
+
+@pytest.mark.parametrize('name', ROOTS)
+def test_every_registry_of_mmengine_has_a_child(name):
+    child = getattr(registry, name)
+    assert child.parent is ROOTS[name]
+    assert child.scope == 'mmnasfpn'
+    assert ROOTS[name].children['mmnasfpn'] is child
+
+
+@pytest.mark.parametrize(('name', 'scoped'), [
+    ('MODELS', 'mmnasfpn.NASFPN'), ('HOOKS', 'mmnasfpn.AtomicCheckpointHook'),
+    ('DATASETS', 'mmnasfpn.ShapesDataset')])
+def test_what_we_add_is_found_from_the_root_and_does_not_hide_mmdets(name, scoped):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert ROOTS[name].get(scoped).__module__.startswith('mmnasfpn.')
+    assert root.MODELS.get('mmdet.NASFPN').__module__.startswith('mmdet.')
