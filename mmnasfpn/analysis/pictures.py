@@ -64,7 +64,8 @@ def _draw_box(axis: Axes, box: Sequence[float], text: str, label: int) -> None:
     colour = matplotlib.colormaps['tab10'](label % 10)
     axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, linewidth=2,
                              edgecolor=colour))
-    axis.text(left, max(top, 9), text, fontsize=8, color='white', verticalalignment='bottom', clip_on=True,
+    axis.text(left, max(top, 9), text, fontsize=8, color='white', verticalalignment='bottom',
+              clip_on=True,
               bbox=dict(facecolor=colour, edgecolor='none', pad=1, alpha=0.85))
 
 
