@@ -1,0 +1,31 @@
+"""What the command lines of our tools share."""
+import argparse
+import os
+
+from mmengine.config import Config, DictAction
+
+from mmnasfpn.engine.run import load_config
+
+
+def config_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of every tool that runs a config.
+
+    Args:
+        description (str | None): What the tool does.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('--work-dir', help='where to write logs and checkpoints')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+                        help='override settings of the config, as a.b=value')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)  # given by torch.distributed.launch
+    return parser
+
+
+def load_parsed_config(args: argparse.Namespace) -> Config:
+    """Read the config that a command line of :func:`config_parser` means."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return load_config(args.config, args.work_dir, args.cfg_options, args.launcher)
