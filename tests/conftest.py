@@ -11,6 +11,14 @@ settings.load_profile('default')
 REPO = Path(__file__).parents[1]
 DEMO_CONFIG = REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
+#: Overrides that make the demo's config run in seconds.
+SMALL_OPTIONS = [
+    'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'model.backbone.base_channels=4',
+    'model.neck.in_channels=[4,8,16,32]', 'model.neck.stack_times=1',
+    *(f'{key}_dataloader.{option}' for key in ('train', 'val', 'test') for option in (
+        'num_workers=0', 'persistent_workers=False', 'dataset.shapes.num_train=8',
+        'dataset.shapes.num_val=2', 'dataset.shapes.image_size=128'))]
+
 
 @pytest.fixture
 def tiny_config(tmp_path):

@@ -47,12 +47,12 @@ def folder(tmp_path_factory):
 def test_config_builds_and_runs(name, way, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     cfg = load(name, way, tmp_path)
-    check_data(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader'))
     if 'shapes' in cfg:
         for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             cfg[key].dataset.shapes = dict(num_train=8, num_val=2, image_size=128)
     else:
         cfg.train_dataloader.batch_size = 1
+    check_data(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader'))
     cfg.work_dir = str(tmp_path)
     cfg.model.backbone.init_cfg = None  # no pretrained weights are fetched
     cfg.experiment_name = f'{name}-{way}'.replace(':', '')

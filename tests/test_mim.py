@@ -6,15 +6,10 @@ import sys
 
 import pytest
 
-from tests.conftest import DEMO_CONFIG, REPO
+from tests.conftest import DEMO_CONFIG, REPO, SMALL_OPTIONS
 
 NAME = DEMO_CONFIG.name
-SMALL = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
-         'model.backbone.base_channels=4', 'model.neck.in_channels=[4,8,16,32]',
-         'model.neck.stack_times=1',
-         *(f'{key}_dataloader.{option}' for key in ('train', 'val', 'test') for option in (
-             'num_workers=0', 'persistent_workers=False', 'dataset.shapes.num_train=8',
-             'dataset.shapes.num_val=2', 'dataset.shapes.image_size=128'))]
+SMALL = ['--cfg-options', *SMALL_OPTIONS]
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,7 @@
 # recognised at once, an interrupted one goes on where it stopped.
 #
 # PYTHON=python3.11   the interpreter to make .venv from
-# FORCE_CUDA=1        compile mmcv's CUDA ops; needs a CUDA torch and its nvcc
+# FORCE_CUDA=1        compile mmcv's CUDA ops even where no GPU is visible; needs a CUDA torch and nvcc
 # MAX_JOBS=4          processes that compile; the number of cores by default
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,11 +35,6 @@ command -v g++ >/dev/null ||
 header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 [ -f "$header" ] ||
     fail "there is no $header, which mmcv's ops need: install it, e.g. apt-get install python3-dev"
-if [ "$cuda" = 1 ]; then
-    [ -n "${CUDA_HOME:-}" ] || command -v nvcc >/dev/null ||
-        fail "FORCE_CUDA=1, but there is no nvcc: install the CUDA toolkit that torch was built with, or set CUDA_HOME"
-fi
-
 # Only the lines of requirements.txt for the packages named.
 pins() { grep -E "^($(IFS='|'; echo "$*"))==" requirements.txt | sed 's/ *#.*//'; }
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
@@ -48,13 +43,20 @@ build_tools='setuptools wheel packaging ninja'
 rm -f "$stamp"
 if ! "$venv/bin/python" -c 'import pip' 2>/dev/null ||
         [ "$("$venv/bin/python" --version)" != "$("$python" --version)" ] ||
-        ! grep -qF "$PWD/$venv" "$venv/pyvenv.cfg"; then  # moved: its scripts point elsewhere
+        [ "$(cat "$venv/.made-at" 2>/dev/null)" != "$PWD" ]; then  # moved: its scripts point elsewhere
     say "making $venv with $("$python" --version)"
     "$python" -m venv --clear "$PWD/$venv"
+    printf '%s' "$PWD" >"$venv/.made-at"
 fi
 say 'installing build tools and torch'
 pip install --quiet --upgrade pip $(pins $build_tools)
 pip install --quiet $(pins torch numpy)
+# mmcv compiles its CUDA ops where torch sees a GPU, asked or not.
+if "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then cuda=1; fi
+if [ "$cuda" = 1 ] && [ -z "${CUDA_HOME:-}" ] && ! command -v nvcc >/dev/null; then
+    fail "there is a GPU or FORCE_CUDA=1, but no nvcc: install the CUDA toolkit that torch was built with
+($("$venv/bin/python" -c 'import torch; print(torch.version.cuda)')) or set CUDA_HOME; or hide the GPU, for an environment without it: CUDA_VISIBLE_DEVICES= make env"
+fi
 
 ops_fit() {
     "$venv/bin/python" - "$cuda" <<'PY' 2>/dev/null

@@ -27,7 +27,8 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
     Each picture shows up to ten objects of three classes, 12 to 110 pixels large, tilted by up to
     20 degrees, of any colour, on a textured background; their boxes do not overlap. A picture
     depends on the seed, its split and its number alone. The folder appears only when it is
-    complete, so that an interrupted call leaves nothing half-made and two calls at once agree.
+    complete, so that two calls at once agree and none leaves it half-made; what a killed one leaves
+    beside it ends in ``.unfinished-<process>`` and may be deleted.
 
     Args:
         root (str | PathLike): Folder to make: ``annotations/{train,val}.json`` (boxes, areas and

@@ -44,7 +44,8 @@ class AtomicCheckpointHook(CheckpointHook):
     MMEngine deletes the oldest file before it writes the next one, and writes in place. This
     hook writes aside, syncs, renames, points ``last_checkpoint`` to the new file in the same
     way, and only then deletes. A run killed in between goes on from the one before with
-    ``--resume``, which also deletes what the killed one could not.
+    ``--resume``, which also deletes the outdated checkpoints that the killed one could not; only a
+    previous best one may stay.
 
     Takes the arguments of :class:`mmengine.hooks.CheckpointHook`. Folders that are not local
     are written as MMEngine writes them.

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmengine.config import Config, ConfigDict
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from torch import nn
 
-from mmnasfpn.datasets import ShapesDataset
+from mmnasfpn.datasets import ShapesDataset, make_shapes
 from mmnasfpn.models.necks import NASFPN
 
 _COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
@@ -21,7 +21,8 @@ _COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,va
 def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
     """Check that the COCO-format data sets of a config are there and have what is needed.
 
-    Data sets of other kinds and remote ones are left alone.
+    Generated shapes are drawn where they are missing. Data sets of other kinds and remote ones are
+    left alone.
 
     Args:
         cfg (Config): The config.
@@ -29,22 +30,33 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: If a data root, annotation file or picture folder is missing.
-        ValueError: If an annotation file is not one, has no pictures or no boxes, or lacks
-            categories that the config asks for.
+        ValueError: If an annotation file is not one, has no pictures or no boxes, lacks categories
+            that the config asks for or has them in another order, or if the evaluator reads the
+            annotations of other pictures.
     """
     for key in dataloaders:
         if cfg.get(key) is None:
             continue
-        evaluator = cfg.get(key.replace('dataloader', 'evaluator'))
-        is_submission = isinstance(evaluator, dict) and evaluator.get('format_only', False)
+        evaluator_key = key.replace('dataloader', 'evaluator')
+        evaluators = cfg.get(evaluator_key) or []
+        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+        is_submission = any(evaluator.get('format_only', False) for evaluator in evaluators)
+        pictures: set[Any] = set()
+        ann_files = []
         for dataset in _leaves(cfg[key].dataset):
-            with_scope = dataset.get('_scope_') or cfg.get('default_scope')
-            name = dataset.type
-            if isinstance(name, str) and '.' not in name and with_scope:
-                name = f'{with_scope}.{name}'
-            kind = DATASETS.get(name) if isinstance(name, str) else name
-            if isinstance(kind, type) and issubclass(kind, CocoDataset):
-                _check_coco(f'{key}.dataset', dataset, kind, needs_boxes=not is_submission)
+            kind = _class_of(dataset, cfg)
+            if not issubclass(kind, CocoDataset) or issubclass(kind, CocoPanopticDataset):
+                continue
+            if issubclass(kind, ShapesDataset):
+                make_shapes(dataset.data_root, **(dataset.get('shapes') or {}))
+            path = _find_files(f'{key}.dataset', dataset)
+            if path is not None:
+                ann_files.append(path)
+                pictures |= _check_annotations(f'{key}.dataset', path, dataset, kind,
+                                               needs_boxes=not is_submission)
+        for evaluator in evaluators:
+            if evaluator.get('ann_file') and ann_files:
+                _check_evaluator(evaluator_key, evaluator.ann_file, ann_files, pictures)
 
 
 def _leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
@@ -58,10 +70,20 @@ def _leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
         yield dataset
 
 
-def _check_coco(where: str, cfg: ConfigDict, kind: type[CocoDataset], needs_boxes: bool) -> None:
+def _class_of(dataset: ConfigDict, cfg: Config) -> type:
+    name = dataset.type
+    if not isinstance(name, str):
+        return name
+    scope = dataset.get('_scope_') or cfg.get('default_scope')
+    found = DATASETS.get(name if '.' in name or not scope else f'{scope}.{name}')
+    return object if found is None else found  # an unknown name is for the runner to refuse
+
+
+def _find_files(where: str, cfg: ConfigDict) -> Path | None:
+    """Return the path of the annotation file, or None where it is remote."""
     data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
-    if '://' in f'{data_root} {ann_file}' or issubclass(kind, ShapesDataset):  # draws itself
-        return
+    if '://' in f'{data_root} {ann_file}':
+        return None
     if data_root and not Path(data_root).is_dir():
         raise FileNotFoundError(f'{where}: data_root is {data_root!r} ({Path(data_root).resolve()}), '
                                 f'but there is no such folder: {_COCO_LAYOUT}')
@@ -71,37 +93,65 @@ def _check_coco(where: str, cfg: ConfigDict, kind: type[CocoDataset], needs_boxe
                                 f'{_COCO_LAYOUT}')
     images = Path(data_root) / (cfg.get('data_prefix') or {}).get('img', '')
     if not images.is_dir():
-        raise FileNotFoundError(f"{where}: data_prefix.img leads to {images}, but there is no such "
+        raise FileNotFoundError(f'{where}: data_prefix.img leads to {images}, but there is no such '
                                 f'folder: {_COCO_LAYOUT}')
+    return path
+
+
+def _check_annotations(where: str, path: Path, cfg: ConfigDict, kind: type[CocoDataset],
+                       needs_boxes: bool) -> set[Any]:
+    """Check an annotation file and return the ids of its pictures."""
     try:
         data = json.loads(path.read_bytes())
-        pictures, categories = data['images'], {c['name']: c['id'] for c in data['categories']}
-    except (ValueError, KeyError, TypeError) as error:
+        pictures = {image['id'] for image in data['images']}
+        categories = {category['name']: category['id'] for category in data['categories']}
+        # Those that MMDetection keeps for training.
+        boxed = {box['category_id'] for box in data.get('annotations', ())
+                 if not box.get('iscrowd') and box['image_id'] in pictures and min(box['bbox'][2:]) >= 1}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{where}: ann_file {path} is not in COCO format ({error!r}): it must be a '
                          'JSON object with images, annotations and categories') from None
     if not pictures:
         raise ValueError(f'{where}: ann_file {path} has no pictures in its images: give a file that '
                          'lists some')
-    classes = kind._load_metainfo(cfg.get('metainfo'))['classes']
+    classes = list(kind._load_metainfo(cfg.get('metainfo'))['classes'])
     unknown = [name for name in classes if name not in categories]
     if unknown:
         raise ValueError(f'{where}: the classes {unknown} are not among the categories '
                          f'{list(categories)} of {path}: set metainfo=dict(classes=(...)) of the data '
                          'set, and num_classes of the head to their number')
-    wanted = {categories[name] for name in classes}
-    if needs_boxes and not any(box['category_id'] in wanted for box in data.get('annotations', ())):
+    in_file_order = [name for name in categories if name in classes]
+    if classes != in_file_order:  # MMDetection numbers labels in the file's order
+        raise ValueError(f'{where}: the classes are {classes}, but {path} has them in another order, in '
+                         f'which labels are numbered: set metainfo=dict(classes={tuple(in_file_order)})')
+    if needs_boxes and not boxed & {categories[name] for name in classes}:
         raise ValueError(f'{where}: ann_file {path} has {len(pictures)} pictures but no boxes of the '
-                         f'classes {list(classes)} in its annotations: give a file with such boxes')
+                         f'classes {classes} in its annotations, crowds and boxes of no size left out: '
+                         'give a file with such boxes')
+    return pictures
+
+
+def _check_evaluator(where: str, ann_file: str, ann_files: Sequence[Path], pictures: set[Any]) -> None:
+    path = Path(ann_file)
+    if '://' in ann_file or path in ann_files:
+        return
+    if not path.is_file():
+        raise FileNotFoundError(f'{where}: ann_file is {ann_file!r}, but there is no such file: set it '
+                                f'to that of the data set, {ann_files[0]}')
+    if {image['id'] for image in json.loads(path.read_bytes())['images']} != pictures:
+        raise ValueError(f'{where}: ann_file is {ann_file!r}, whose pictures are not those of the data '
+                         f'set: set it to {ann_files[0]}')
 
 
 def check_model(model: nn.Module) -> None:
-    """Check that the backbone's maps fit a :class:`NASFPN` neck, by running it on one image.
+    """Check that backbone, neck and head fit each other, by running the backbone on one image.
 
     Args:
-        model (nn.Module): A detector. One without such a neck is left alone.
+        model (nn.Module): A detector. One without a :class:`NASFPN` neck is left alone.
 
     Raises:
-        ValueError: If the neck's ``in_channels`` are not those of the backbone's maps.
+        ValueError: If the neck's ``in_channels`` are not those of the backbone's maps, or the head
+            is not made for the neck's levels and channels.
     """
     detector: Any = model.module if is_model_wrapper(model) else model
     neck = getattr(detector, 'neck', None)
@@ -116,3 +166,17 @@ def check_model(model: nn.Module) -> None:
     finally:
         for module, training in modes.items():
             module.training = training
+    for name in ('bbox_head', 'rpn_head'):
+        _check_head(name, getattr(detector, name, None), neck)
+
+
+def _check_head(name: str, head: Any, neck: NASFPN) -> None:
+    generator = getattr(head, 'prior_generator', None)
+    for argument, value, neck_argument, needed in (
+            ('in_channels', getattr(head, 'in_channels', None), 'out_channels', neck.out_channels),
+            ('num_ins', getattr(head, 'num_ins', None), 'num_outs', neck.num_outs),
+            ('strides (of its anchor or point generator), in number,',
+             getattr(generator, 'num_levels', None), 'num_outs', neck.num_outs)):
+        if isinstance(value, int) and value != needed:
+            raise ValueError(f'{name}: {argument} is {value}, but the {neck_argument} of the neck is '
+                             f'{needed}: make them agree')

@@ -5,6 +5,7 @@ A pyramid network numbers its feature maps, called nodes: first the inputs, fine
 earlier nodes that it merges by these numbers.
 """
 import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import Any
 
 #: The binary operations of a merging cell: ``sum``, and ``gp`` for global pooling.
 OPS = ('sum', 'gp')
+
+_HIGHEST_LEVEL = 30  # a stride of 2**30 pixels
 
 
 class GenotypeError(ValueError):
@@ -45,14 +48,12 @@ class MergingCell:
     is_output: bool = False
 
     def __post_init__(self) -> None:
-        _check_int('level', self.level)
+        object.__setattr__(self, 'level', _whole_number('level', self.level))
         if not isinstance(self.op, str) or self.op not in OPS:
             raise GenotypeError(f"op is {self.op!r}, but must be one of {', '.join(map(repr, OPS))}")
         if isinstance(self.inputs, str) or not isinstance(self.inputs, Iterable):
             raise GenotypeError(f'inputs is {self.inputs!r}, but must be a list of two node numbers')
-        object.__setattr__(self, 'inputs', tuple(self.inputs))
-        for node in self.inputs:
-            _check_int('inputs', node)
+        object.__setattr__(self, 'inputs', tuple(_whole_number('inputs', node) for node in self.inputs))
         if len(self.inputs) != 2:
             raise GenotypeError(f'inputs is {list(self.inputs)}, but a cell merges exactly two nodes')
         if self.inputs[0] == self.inputs[1]:
@@ -104,13 +105,13 @@ class Genotype:
     max_level: int = 7
 
     def __post_init__(self) -> None:
-        _check_int('min_level', self.min_level)
-        _check_int('max_level', self.max_level)
+        for field in ('min_level', 'max_level'):
+            object.__setattr__(self, field, _whole_number(field, getattr(self, field)))
         if self.min_level < 0:
             raise GenotypeError(f'min_level is {self.min_level}, but must be 0 or more')
-        if self.max_level <= self.min_level:
-            raise GenotypeError(
-                f'max_level is {self.max_level}, but must be above min_level, {self.min_level}')
+        if not self.min_level < self.max_level <= _HIGHEST_LEVEL:
+            raise GenotypeError(f'max_level is {self.max_level}, but must be above min_level, '
+                                f'{self.min_level}, and at most {_HIGHEST_LEVEL}')
         if isinstance(self.cells, str | Mapping) or not isinstance(self.cells, Iterable):
             raise GenotypeError(f'cells is {self.cells!r}, but must be a list of merging cells')
         object.__setattr__(self, 'cells', tuple(self.cells))
@@ -206,7 +207,9 @@ class Genotype:
         """
         try:
             data = json.loads(text, object_pairs_hook=_unique_keys)
-        except (json.JSONDecodeError, TypeError, RecursionError) as error:
+        except GenotypeError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
             raise GenotypeError(f'the text is not JSON ({error}), but must be one object like '
                                 '{"min_level": 3, "max_level": 7, "cells": [...]}') from None
         return cls.from_dict(data)
@@ -253,9 +256,11 @@ class Genotype:
                     'before that output, or take its node as an input, or leave it out')
 
 
-def _check_int(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def _whole_number(field: str, value: Any) -> int:
+    """Return an int, also for NumPy's integers, but not for booleans."""
+    if isinstance(value, bool) or not hasattr(value, '__index__'):
         raise GenotypeError(f'{field} is {value!r}, but must be a whole number')
+    return operator.index(value)
 
 
 def _check_keys(data: Any, required: Sequence[str], optional: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]
 def _read(path: Path) -> Genotype:
     try:
         text = path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GenotypeError(f'genotype file {path} cannot be read: {error}') from None
     try:
         return Genotype.from_json(text)

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from mmengine.fileio import load
 
 from mmnasfpn.engine.run import load_config, train
 from mmnasfpn.engine.run import test as run_test
@@ -73,21 +74,26 @@ def test_test_writes_metrics_and_predictions(tiny_config, tool_env, tmp_path, tr
     checkpoint = trained(tiny_config, tool_env) / 'epoch_3.pth'
     metrics_file, predictions = tmp_path / 'm' / 'metrics.json', tmp_path / 'p.pkl'
     run_tool('tools/test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'test', '--json',
-             metrics_file, '--out', predictions, '--tta', env=tool_env)
+             metrics_file, '--out', predictions, '--tta', '--cfg-options',
+             'model.test_cfg.score_thr=0.0', env=tool_env)
     written = json.loads(metrics_file.read_text())
     assert written['checkpoint'] == str(checkpoint)
-    assert isinstance(written['metrics'], dict)
-    assert predictions.is_file()
+    assert 0 <= written['metrics']['coco/bbox_mAP'] <= 1
+    assert len(load(str(predictions))) == 4
 
 
 def test_two_processes_train_on_a_cpu(tiny_config, tool_env, tmp_path):
     run_tool('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
              '--master-port=29511', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
              '--work-dir', tmp_path / 'ddp', '--auto-scale-lr',
-             '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
+             '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
+             'auto_scale_lr.base_batch_size=4', env=tool_env)
     assert (tmp_path / 'ddp' / 'epoch_1.pth').is_file()
     rates = learning_rates(tmp_path / 'ddp')
     assert list(rates) == [1, 2]  # 12 pictures in batches of 2 x 4
+    lr = load_config(str(tiny_config)).optim_wrapper.optimizer.lr
+    warm_up = 0.1  # of the schedule, at its first step
+    assert rates[1] == pytest.approx(2 * lr * warm_up)
 
 
 @pytest.mark.parametrize(('options', 'arguments', 'words'), [

@@ -34,7 +34,7 @@ def test_get_genotype_takes_a_genotype_a_dict_a_name_and_a_json_file(tmp_path):
         assert get_genotype(way) == genotype
 
 
-@pytest.mark.parametrize('what', ['nasfpm', '', 'missing.json', None, 7, [], object()])
+@pytest.mark.parametrize('what', ['nasfpm', '', 'missing.json', 'a\0.json', None, 7, [], object()])
 def test_get_genotype_says_what_it_takes(what):
     with pytest.raises(GenotypeError, match='nasfpn|cannot be read'):
         get_genotype(what)

@@ -12,4 +12,3 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=350, eta_min=3e-5),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-randomness = dict(seed=0)

@@ -73,17 +73,21 @@ class NASFPN(BaseModule):
         if isinstance(in_channels, str) or not isinstance(in_channels, Sequence):
             raise ValueError(f'in_channels is {in_channels!r}, but must be a list of the channels '
                              'of each backbone map')
-        for name, value in (*((f'in_channels[{i}]', c) for i, c in enumerate(in_channels)),
-                            ('out_channels', out_channels), ('stack_times', stack_times)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} is {value!r}, but must be a whole number of at least 1')
+        for name, value, least in (
+                *((f'in_channels[{i}]', channels, 1) for i, channels in enumerate(in_channels)),
+                ('out_channels', out_channels, 1), ('num_outs', num_outs, 1),
+                ('stack_times', stack_times, 1), ('start_level', start_level, 0),
+                ('end_level', end_level, -1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f'{name} is {value!r}, but must be a whole number of at least {least}')
         if num_outs != self.genotype.num_levels:
             raise ValueError(
                 f'num_outs is {num_outs}, but the genotype has {self.genotype.num_levels} levels '
                 f'({self.genotype.min_level}..{self.genotype.max_level}): give that, or a genotype '
                 f'of {num_outs} levels')
         last = len(in_channels) - 1
-        if not 0 <= start_level <= last:
+        if start_level > last:
             raise ValueError(f'start_level is {start_level}, but must be one of the '
                              f'{len(in_channels)} in_channels: 0..{last}')
         if end_level != -1 and not start_level <= end_level <= last:

@@ -1,0 +1,63 @@
+"""The demo: from nothing to detections that one can look at."""
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+import mmnasfpn
+from mmnasfpn.analysis.pictures import draw_curves, draw_predictions
+
+CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
+_COLUMNS = {'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75',
+            'AP small': 'bbox_mAP_s', 'AP medium': 'bbox_mAP_m', 'AP large': 'bbox_mAP_l'}
+
+
+def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str] | None = None,
+             options: Sequence[str] = ()) -> None:
+    """Train the demo's config with MIM, test it with MIM, draw pictures, and print the AP.
+
+    An interrupted demo goes on where it stopped, and a finished one is evaluated again.
+
+    Args:
+        work_dir (str | PathLike): Where to leave the checkpoint, ``predictions.png``,
+            ``curves.png`` and all else.
+        json_path (str | PathLike | None): Where to write the metrics. Defaults to ``metrics.json``
+            in the work dir.
+        options (Sequence[str]): Overrides of the config, as ``a.b=value``.
+    """
+    start = time.monotonic()
+    work_dir = Path(work_dir)
+    config = str((Path(mmnasfpn.__file__).parent / '.mim/configs' / CONFIG).resolve())
+    predictions = work_dir / 'predictions.pkl'
+    metrics_file = Path(json_path or work_dir / 'metrics.json')
+    overrides = ['--cfg-options', *options] if options else []
+    _mim('train', 'mmnasfpn', config, '--work-dir', str(work_dir), '--resume', *overrides)
+    checkpoint = (work_dir / 'last_checkpoint').read_text()
+    _mim('test', 'mmnasfpn', config, '--checkpoint', checkpoint, '--work-dir', str(work_dir / 'test'),
+         '--out', str(predictions), '--json', str(metrics_file), *overrides)
+    used = Config.fromfile(work_dir / Path(config).name)  # as trained
+    dataset = used.test_dataloader.dataset
+    draw_predictions(predictions, used.test_evaluator.ann_file,
+                     Path(dataset.data_root) / dataset.data_prefix.img, work_dir / 'predictions.png')
+    draw_curves(work_dir, work_dir / 'curves.png')
+
+    metrics = json.loads(metrics_file.read_text())['metrics']
+    table = Table(*_COLUMNS, title='COCO metrics on held-out pictures of shapes')
+    found = (metrics.get(f'coco/{key}') for key in _COLUMNS.values())  # none where nothing is detected
+    table.add_row(*('-' if value is None else f'{value:.3f}' for value in found))
+    console = Console()
+    console.print(table)
+    for path in (work_dir / 'predictions.png', work_dir / 'curves.png', metrics_file, Path(checkpoint)):
+        console.print(os.path.relpath(path))
+    console.print(f'{time.monotonic() - start:.0f} s')
+
+
+def _mim(*arguments: str) -> None:
+    subprocess.run([sys.executable, '-m', 'mim', *arguments], check=True)
