@@ -35,6 +35,7 @@ command -v g++ >/dev/null ||
 header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 [ -f "$header" ] ||
     fail "there is no $header, which mmcv's ops need: install it, e.g. apt-get install python3-dev"
+
 # Only the lines of requirements.txt for the packages named.
 pins() { grep -E "^($(IFS='|'; echo "$*"))==" requirements.txt | sed 's/ *#.*//'; }
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
@@ -53,9 +54,12 @@ pip install --quiet --upgrade pip $(pins $build_tools)
 pip install --quiet $(pins torch numpy)
 # mmcv compiles its CUDA ops where torch sees a GPU, asked or not.
 if "$venv/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then cuda=1; fi
-if [ "$cuda" = 1 ] && [ -z "${CUDA_HOME:-}" ] && ! command -v nvcc >/dev/null; then
-    fail "there is a GPU or FORCE_CUDA=1, but no nvcc: install the CUDA toolkit that torch was built with
-($("$venv/bin/python" -c 'import torch; print(torch.version.cuda)')) or set CUDA_HOME; or hide the GPU, for an environment without it: CUDA_VISIBLE_DEVICES= make env"
+if [ "$cuda" = 1 ]; then
+    torch_cuda=$("$venv/bin/python" -c 'import torch; print(torch.version.cuda or "")')
+    [ -n "$torch_cuda" ] ||
+        fail "FORCE_CUDA=1, but pip installed a torch without CUDA here: point pip to an index that has one"
+    [ -n "${CUDA_HOME:-}" ] || command -v nvcc >/dev/null ||
+        fail "torch is built for CUDA $torch_cuda, but there is no nvcc: install that CUDA toolkit or set CUDA_HOME; or hide the GPU, for an environment without it: CUDA_VISIBLE_DEVICES= make env"
 fi
 
 ops_fit() {
