@@ -58,11 +58,10 @@ def check_requirements() -> None:
 
 
 def _version_of(module: str) -> Version | None:
-    loaded = sys.modules.get(module)
-    spec = None if loaded else find_spec(module)
     try:
-        if loaded is not None:
-            return Version(loaded.__version__)
+        if module in sys.modules:
+            return Version(sys.modules[module].__version__)
+        spec = find_spec(module)
         if spec is None or spec.origin is None:
             return None
         version_file = Path(spec.origin).with_name('version.py')

@@ -1,5 +1,7 @@
 """Shared fixtures."""
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ SMALL_OPTIONS = [
     *(f'{key}_dataloader.{option}' for key in ('train', 'val', 'test') for option in (
         'num_workers=0', 'persistent_workers=False', 'dataset.shapes.num_train=8',
         'dataset.shapes.num_val=2', 'dataset.shapes.image_size=128'))]
+
+
+def run_python(*arguments, env, cwd=REPO):
+    """Run Python as a process and return its output; fail with the end of it."""
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
 
 
 @pytest.fixture

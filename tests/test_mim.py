@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import DEMO_CONFIG, REPO, SMALL_OPTIONS
+from tests.conftest import DEMO_CONFIG, REPO, SMALL_OPTIONS, run_python
 
 NAME = DEMO_CONFIG.name
 SMALL = ['--cfg-options', *SMALL_OPTIONS]
@@ -23,10 +23,7 @@ def installed(tmp_path_factory):
 
 
 def mim(*arguments, env, cwd):
-    done = subprocess.run([sys.executable, '-m', 'mim', *map(str, arguments)], cwd=cwd, env=env,
-                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
+    return run_python('-m', 'mim', *arguments, env=env, cwd=cwd)
 
 
 def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path):

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from mmnasfpn._checks import check_whole_number
+
 #: The classes, in the order of their COCO category ids 1, 2, ...
 CLASSES = ('circle', 'square', 'triangle')
 #: Smallest and largest longer side of an object's box, in pixels.
@@ -47,8 +49,7 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
     """
     for name, value, least in (('num_train', num_train, 1), ('num_val', num_val, 1),
                                ('image_size', image_size, 128), ('seed', seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f'{name} is {value!r}, but must be a whole number of at least {least}')
+        check_whole_number(name, value, least)
     root = Path(root)
     arguments = dict(num_train=num_train, num_val=num_val, image_size=image_size, seed=seed)
     if _is_made(root, arguments):

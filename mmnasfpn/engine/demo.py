@@ -47,16 +47,20 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
     draw_predictions(predictions, used.test_evaluator.ann_file,
                      Path(dataset.data_root) / dataset.data_prefix.img, work_dir / 'predictions.png')
     draw_curves(work_dir, work_dir / 'curves.png')
+    _report(metrics_file,
+            [work_dir / 'predictions.png', work_dir / 'curves.png', metrics_file, Path(checkpoint)])
+    Console().print(f'{time.monotonic() - start:.0f} s')
 
+
+def _report(metrics_file: Path, made: Sequence[Path]) -> None:
     metrics = json.loads(metrics_file.read_text())['metrics']
     table = Table(*_COLUMNS, title='COCO metrics on held-out pictures of shapes')
     found = (metrics.get(f'coco/{key}') for key in _COLUMNS.values())  # none where nothing is detected
     table.add_row(*('-' if value is None else f'{value:.3f}' for value in found))
     console = Console()
     console.print(table)
-    for path in (work_dir / 'predictions.png', work_dir / 'curves.png', metrics_file, Path(checkpoint)):
+    for path in made:
         console.print(os.path.relpath(path))
-    console.print(f'{time.monotonic() - start:.0f} s')
 
 
 def _mim(*arguments: str) -> None:

@@ -1,5 +1,4 @@
 """Train and test a config: what ``tools/train.py`` and ``tools/test.py`` do."""
-import copy
 import json
 import os
 from collections.abc import Mapping
@@ -154,7 +153,7 @@ def _use_tta(cfg: Config) -> None:
     flips = dict(type='TestTimeAug', transforms=[
         [dict(type='mmdet.RandomFlip', prob=1.), dict(type='mmdet.RandomFlip', prob=0.)],
         [dict(type='mmdet.PackDetInputs', meta_keys=meta_keys)]])
-    dataset.pipeline = cfg.get('tta_pipeline') or [*copy.deepcopy(dataset.pipeline[:-1]), flips]
+    dataset.pipeline = cfg.get('tta_pipeline') or [*dataset.pipeline[:-1], flips]
     cfg.model = dict(**tta_model, module=cfg.model)
 
 

@@ -26,7 +26,7 @@ class Toy(BaseModel):
 
 
 class Kill:
-    """Let ``after`` file operations through, then die in the middle of the next one."""
+    """Let ``left`` file operations through, then die in the next one; None lets all through."""
 
     def __init__(self, monkeypatch):
         self.left = None
@@ -72,6 +72,10 @@ def make_runner(work_dir, epochs, hook_type=AtomicCheckpointHook, resume=False, 
         log_level='ERROR', experiment_name=f'{work_dir.name}-{epochs}-{resume}-{id(hook)}')
 
 
+def hook_of(runner):
+    return next(hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+
+
 def last_epoch(work_dir):
     path = Path((work_dir / 'last_checkpoint').read_text())
     return torch.load(path, weights_only=False)['meta']['epoch']
@@ -88,7 +92,7 @@ def test_a_kill_between_any_two_file_operations_loses_no_checkpoint(
         make_runner(work_dir, 2, max_keep_ckpts=max_keep).train()
         assert last_epoch(work_dir) == 2
         runner = make_runner(work_dir, 3, resume=True, max_keep_ckpts=max_keep)
-        hook = next(h for h in runner.hooks if isinstance(h, AtomicCheckpointHook))
+        hook = hook_of(runner)
         save = hook._save_checkpoint_with_step
 
         def save_and_perhaps_die(*args, save=save, operations=operations, **kwargs):
@@ -117,7 +121,7 @@ def test_the_test_would_catch_mmengines_own_hook(tmp_path, monkeypatch):
     kill = Kill(monkeypatch)
     make_runner(tmp_path, 2, CheckpointHook, max_keep_ckpts=1).train()
     runner = make_runner(tmp_path, 3, CheckpointHook, resume=True, max_keep_ckpts=1)
-    hook = next(h for h in runner.hooks if isinstance(h, CheckpointHook))
+    hook = hook_of(runner)
     save = hook._save_checkpoint_with_step
 
     def save_and_die(*args, **kwargs):
@@ -136,7 +140,8 @@ def test_the_test_would_catch_mmengines_own_hook(tmp_path, monkeypatch):
 def test_the_previous_best_is_deleted_only_after_the_new_one_is_written(
         tmp_path, monkeypatch, save_best):
     runner = make_runner(tmp_path, 1, save_best=save_best, rule='greater')
-    hook = next(h for h in runner.hooks if isinstance(h, AtomicCheckpointHook))
+    hook = hook_of(runner)
+    assert isinstance(hook, AtomicCheckpointHook)
     runner.train()
     best = 'best_score_epoch_1.pth'
     hook._save_best_checkpoint(runner, dict(score=0.5, other=0.5))
@@ -160,7 +165,7 @@ def test_the_previous_best_is_deleted_only_after_the_new_one_is_written(
 
 def test_an_unchanged_best_stays_the_best(tmp_path):
     runner = make_runner(tmp_path, 1, save_best='score', rule='greater')
-    hook = next(h for h in runner.hooks if isinstance(h, AtomicCheckpointHook))
+    hook = hook_of(runner)
     runner.train()
     for score in (0.5, 0.3, 0.2):
         hook._save_best_checkpoint(runner, dict(score=score))

@@ -12,13 +12,7 @@ from mmengine.fileio import load
 
 from mmnasfpn.engine.run import load_config, train
 from mmnasfpn.engine.run import test as run_test
-from tests.conftest import DEMO_CONFIG, REPO
-
-
-def run_tool(*command, env):
-    done = subprocess.run([sys.executable, *map(str, command)], cwd=REPO, env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
+from tests.conftest import DEMO_CONFIG, REPO, run_python
 
 
 def weights(work_dir, epoch=3):
@@ -39,7 +33,7 @@ def trained(tmp_path_factory):
     def train_once(config, env):
         if not done:
             done['work_dir'] = tmp_path_factory.mktemp('trained')
-            run_tool('tools/train.py', config, '--work-dir', done['work_dir'], env=env)
+            run_python('tools/train.py', config, '--work-dir', done['work_dir'], env=env)
         return done['work_dir']
 
     return train_once
@@ -73,7 +67,7 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_config, tool_env, tmp_path
 def test_test_writes_metrics_and_predictions(tiny_config, tool_env, tmp_path, trained):
     checkpoint = trained(tiny_config, tool_env) / 'epoch_3.pth'
     metrics_file, predictions = tmp_path / 'm' / 'metrics.json', tmp_path / 'p.pkl'
-    run_tool('tools/test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'test', '--json',
+    run_python('tools/test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'test', '--json',
              metrics_file, '--out', predictions, '--tta', '--cfg-options',
              'model.test_cfg.score_thr=0.0', env=tool_env)
     written = json.loads(metrics_file.read_text())
@@ -83,7 +77,7 @@ def test_test_writes_metrics_and_predictions(tiny_config, tool_env, tmp_path, tr
 
 
 def test_two_processes_train_on_a_cpu(tiny_config, tool_env, tmp_path):
-    run_tool('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
+    run_python('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
              '--master-port=29511', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
              '--work-dir', tmp_path / 'ddp', '--auto-scale-lr',
              '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',

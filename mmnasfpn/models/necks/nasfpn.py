@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks.merging_cell import build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
@@ -78,9 +79,7 @@ class NASFPN(BaseModule):
                 ('out_channels', out_channels, 1), ('num_outs', num_outs, 1),
                 ('stack_times', stack_times, 1), ('start_level', start_level, 0),
                 ('end_level', end_level, -1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f'{name} is {value!r}, but must be a whole number of at least {least}')
+            check_whole_number(name, value, least)
         if num_outs != self.genotype.num_levels:
             raise ValueError(
                 f'num_outs is {num_outs}, but the genotype has {self.genotype.num_levels} levels '
