@@ -80,14 +80,14 @@ class ReferenceNeck:
         outputs = {}
         for index, cell in enumerate(self.genotype['cells']):
             level, size = cell['level'], pyramid[cell['level']].shape[2:]
-            (level_a, a), (level_b, b) = (nodes[node] for node in cell['inputs'])
             for node in cell['inputs']:
                 used[node] = True
-            at_size_a, at_size_b = (resize(x, from_level, level, size)
-                                    for from_level, x in ((level_a, a), (level_b, b)))
+            at_size = [resize(nodes[node][1], nodes[node][0], level, size) for node in cell['inputs']]
             if cell['op'] == 'sum':
-                merged = at_size_a + at_size_b
+                merged = sum(at_size)
             else:
+                level_a, level_b = (nodes[node][0] for node in cell['inputs'])
+                at_size_a, at_size_b = at_size
                 b_is_coarse = level_b > level_a
                 coarse, fine = (at_size_b, at_size_a) if b_is_coarse else (at_size_a, at_size_b)
                 merged = coarse + fine / (1 + np.exp(-coarse.max(axis=(2, 3), keepdims=True)))

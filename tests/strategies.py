@@ -19,6 +19,8 @@ def genotypes(draw, min_levels=3, max_levels=6):
         is_output = len(cells) >= 12 or draw(st.booleans())
         level = to_output.pop() if is_output else draw(st.sampled_from(to_output))
         nodes = st.integers(0, num_levels + len(cells) - 1)
-        inputs = draw(st.lists(nodes, min_size=2, max_size=2, unique=True))
-        cells.append(MergingCell(level, draw(st.sampled_from(OPS)), inputs, is_output))
+        op = draw(st.sampled_from(OPS))
+        least = 1 if op == 'sum' else 2
+        inputs = draw(st.lists(nodes, min_size=least, max_size=2, unique=True))
+        cells.append(MergingCell(level, op, inputs, is_output))
     return Genotype(cells, min_level, min_level + num_levels - 1)

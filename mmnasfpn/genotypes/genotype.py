@@ -1,8 +1,9 @@
 """Merging cells and the genotype they form (NAS-FPN, section 3.1).
 
 A pyramid network numbers its feature maps, called nodes: first the inputs, fine to coarse
-(node 0 is the lowest level), then one node per merging cell, in order. A cell names the two
-earlier nodes that it merges by these numbers.
+(node 0 is the lowest level), then one node per merging cell, in order. A cell names the earlier
+nodes that it merges by these numbers: two in the paper's search space; one where a map is only
+taken to another level, as at the top of the vanilla FPN.
 """
 import json
 import operator
@@ -23,7 +24,7 @@ class GenotypeError(ValueError):
 
 @dataclass(frozen=True)
 class MergingCell:
-    """One merging cell: two earlier feature maps in, one new feature map out.
+    """One merging cell: two earlier feature maps in (or one), one new feature map out.
 
     Args:
         level (int): Pyramid level of the map that the cell makes; its stride is ``2**level``
@@ -31,7 +32,8 @@ class MergingCell:
         op (str): ``'sum'`` or ``'gp'`` (global pooling).
         inputs (Sequence[int]): The two nodes that the cell merges, different from each other.
             Their order matters only for ``gp`` on two nodes of equal level, where the first
-            one is the coarse one, whose pooled values gate the other.
+            one is the coarse one, whose pooled values gate the other. A ``sum`` may also have
+            a single input, which lies outside the paper's search space.
         is_output (bool): Whether the map is the pyramid's output at ``level``.
 
     Raises:
@@ -52,11 +54,12 @@ class MergingCell:
         if not isinstance(self.op, str) or self.op not in OPS:
             raise GenotypeError(f"op is {self.op!r}, but must be one of {', '.join(map(repr, OPS))}")
         if isinstance(self.inputs, str) or not isinstance(self.inputs, Iterable):
-            raise GenotypeError(f'inputs is {self.inputs!r}, but must be a list of two node numbers')
+            raise GenotypeError(f'inputs is {self.inputs!r}, but must be a list of node numbers')
         object.__setattr__(self, 'inputs', tuple(_whole_number('inputs', node) for node in self.inputs))
-        if len(self.inputs) != 2:
-            raise GenotypeError(f'inputs is {list(self.inputs)}, but a cell merges exactly two nodes')
-        if self.inputs[0] == self.inputs[1]:
+        if len(self.inputs) != 2 and not (len(self.inputs) == 1 and self.op == 'sum'):
+            raise GenotypeError(f'inputs is {list(self.inputs)} with the op {self.op!r}, but a cell '
+                                "merges two nodes, or takes a single one with the op 'sum'")
+        if len(set(self.inputs)) != len(self.inputs):
             raise GenotypeError(f'inputs is {list(self.inputs)}, but the two nodes must differ')
         if not isinstance(self.is_output, bool):
             raise GenotypeError(f'is_output is {self.is_output!r}, but must be true or false')

@@ -18,8 +18,52 @@ NASFPN = Genotype((
     MergingCell(6, 'gp', (9, 10), is_output=True),  # 11
 ))
 
+#: The vanilla FPN (Figure 7a): top-down, each level joined by the input of the next finer one.
+FPN = Genotype((
+    MergingCell(7, 'sum', (4,), is_output=True),  # 5
+    MergingCell(6, 'sum', (3, 5), is_output=True),  # 6
+    MergingCell(5, 'sum', (2, 6), is_output=True),  # 7
+    MergingCell(4, 'sum', (1, 7), is_output=True),  # 8
+    MergingCell(3, 'sum', (0, 8), is_output=True),  # 9
+))
+
+#: The path aggregation network (Liu et al., CVPR 2018): the vanilla FPN, then bottom-up.
+PAFPN = Genotype((
+    MergingCell(7, 'sum', (4,)),  # 5
+    MergingCell(6, 'sum', (3, 5)),  # 6
+    MergingCell(5, 'sum', (2, 6)),  # 7
+    MergingCell(4, 'sum', (1, 7)),  # 8
+    MergingCell(3, 'sum', (0, 8), is_output=True),  # 9
+    MergingCell(4, 'sum', (8, 9), is_output=True),  # 10
+    MergingCell(5, 'sum', (7, 10), is_output=True),  # 11
+    MergingCell(6, 'sum', (6, 11), is_output=True),  # 12
+    MergingCell(7, 'sum', (5, 12), is_output=True),  # 13
+))
+
+#: PROVISIONAL, not the paper's: the 15 cells that the paper found for NAS-FPNLite (section 4.3) are
+#: not published. These were put together by hand inside its search space (11 intermediate cells
+#: on P4 to P6, then P3 to P6) with 7 cells on P4, so that a model counts like the paper's.
+NASFPN_LITE = Genotype((
+    MergingCell(4, 'gp', (1, 3)),  # 4
+    MergingCell(4, 'sum', (1, 4)),  # 5
+    MergingCell(5, 'sum', (2, 5)),  # 6
+    MergingCell(4, 'gp', (5, 6)),  # 7
+    MergingCell(4, 'sum', (5, 7)),  # 8
+    MergingCell(6, 'gp', (3, 6)),  # 9
+    MergingCell(5, 'gp', (6, 9)),  # 10
+    MergingCell(4, 'sum', (8, 10)),  # 11
+    MergingCell(4, 'gp', (9, 11)),  # 12
+    MergingCell(5, 'sum', (10, 11)),  # 13
+    MergingCell(4, 'sum', (11, 12)),  # 14
+    MergingCell(3, 'sum', (0, 14), is_output=True),  # 15
+    MergingCell(4, 'sum', (14, 15), is_output=True),  # 16
+    MergingCell(5, 'gp', (13, 16), is_output=True),  # 17
+    MergingCell(6, 'gp', (9, 17), is_output=True),  # 18
+), min_level=3, max_level=6)
+
 #: Genotypes that :func:`get_genotype` knows by name.
-GENOTYPES: dict[str, Genotype] = dict(nasfpn=NASFPN)
+GENOTYPES: dict[str, Genotype] = dict(
+    nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE)
 
 
 def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]) -> Genotype:

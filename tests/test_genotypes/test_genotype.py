@@ -25,7 +25,8 @@ def test_equal_exactly_when_written_the_same(one, data):
     changed = one.to_dict()
     if data.draw(st.booleans()):
         cell = data.draw(st.sampled_from(changed['cells']))
-        cell['op'] = data.draw(st.sampled_from(OPS))
+        if len(cell['inputs']) == 2:
+            cell['op'] = data.draw(st.sampled_from(OPS))
         cell['inputs'] = data.draw(st.permutations(cell['inputs']))
     other = Genotype.from_dict(changed)
     assert (one == other) == (one.to_json() == other.to_json())
@@ -53,22 +54,27 @@ def _cell(data, draw):
 def _own_or_later_input(data, draw):
     index = _cell(data, draw)
     num_levels = data['max_level'] - data['min_level'] + 1
-    data['cells'][index]['inputs'][draw(st.integers(0, 1))] = (
+    data['cells'][index]['inputs'][-draw(st.integers(0, 1))] = (
         num_levels + index + draw(st.integers(0, 5)))
 
 
 def _negative_input(data, draw):
-    data['cells'][_cell(data, draw)]['inputs'][draw(st.integers(0, 1))] = draw(st.integers(-9, -1))
+    data['cells'][_cell(data, draw)]['inputs'][-draw(st.integers(0, 1))] = draw(st.integers(-9, -1))
 
 
 def _repeated_input(data, draw):
     inputs = data['cells'][_cell(data, draw)]['inputs']
-    inputs[1] = inputs[0]
+    inputs[:] = [inputs[0]] * 2
 
 
 def _wrong_number_of_inputs(data, draw):
     cell = data['cells'][_cell(data, draw)]
-    cell['inputs'] = draw(st.sampled_from([[], cell['inputs'][:1], [*cell['inputs'], 0]]))
+    cell['inputs'] = draw(st.sampled_from([[], [0, 1, 2]]))
+
+
+def _one_input_with_gp(data, draw):
+    cell = data['cells'][_cell(data, draw)]
+    cell.update(op='gp', inputs=cell['inputs'][:1])
 
 
 def _level_outside(data, draw):
@@ -125,7 +131,8 @@ def _unused_cell(data, draw):
 
 
 MUTATIONS = {f.__name__.strip('_'): f for f in (
-    _own_or_later_input, _negative_input, _repeated_input, _wrong_number_of_inputs, _level_outside,
+    _own_or_later_input, _negative_input, _repeated_input, _wrong_number_of_inputs,
+    _one_input_with_gp, _level_outside,
     _unknown_op, _unknown_key, _missing_key, _output_missing, _output_twice, _wrong_type,
     _wrong_levels, _unused_cell)}
 
@@ -146,6 +153,7 @@ def test_invalid_mutations_are_refused(mutation, genotype, data):
     (dict(op='max'), ['cells[2]', 'op', "'max'", "'sum'", "'gp'"]),
     (dict(inputs=[0, 7]), ['cells[2]', 'inputs', '7', 'node 7', '0..6']),
     (dict(inputs=[6, 6]), ['cells[2]', 'inputs', '[6, 6]', 'differ']),
+    (dict(op='gp', inputs=[6]), ['cells[2]', 'inputs', '[6]', "'gp'", 'two nodes', "'sum'"]),
     (dict(is_output=False), ['output of level 3', '3..7']),
     (dict(colour='red'), ['cells[2]', "'colour'", 'level, op, inputs']),
 ])

@@ -26,6 +26,30 @@ def test_nasfpn_adds_c5_to_p5_and_c7_to_p7():
     assert get_genotype('nasfpn').loose_ends == ((), (), (), (), (2,), (4,), ())
 
 
+def test_fpn_is_the_vanilla_top_down_pyramid():
+    assert [(c.level, c.inputs) for c in get_genotype('fpn').cells] == [
+        (7, (4,)), (6, (3, 5)), (5, (2, 6)), (4, (1, 7)), (3, (0, 8))]
+    assert all(c.is_output and c.op == 'sum' for c in get_genotype('fpn').cells)
+
+
+def test_pafpn_is_the_fpn_followed_by_a_bottom_up_path():
+    fpn, pafpn = get_genotype('fpn'), get_genotype('pafpn')
+    assert [c.inputs for c in pafpn.cells[:5]] == [c.inputs for c in fpn.cells]
+    # Each level up takes the level below just made and the top-down map of its own level.
+    assert [(c.level, [pafpn.node_levels[n] for n in c.inputs]) for c in pafpn.cells[5:]] == [
+        (4, [4, 3]), (5, [5, 4]), (6, [6, 5]), (7, [7, 6])]
+    assert list(pafpn.output_nodes.values()) == [9, 10, 11, 12, 13]
+
+
+def test_nasfpn_lite_lies_in_the_search_space_of_section_4_3():
+    genotype = get_genotype('nasfpn_lite')
+    intermediate, outputs = genotype.cells[:11], genotype.cells[11:]
+    assert list(genotype.levels) == [3, 4, 5, 6]
+    assert all(not c.is_output and c.level in (4, 5, 6) for c in intermediate)
+    assert sorted(c.level for c in outputs) == [3, 4, 5, 6] and all(c.is_output for c in outputs)
+    assert all(len(c.inputs) == 2 for c in genotype.cells)
+
+
 def test_get_genotype_takes_a_genotype_a_dict_a_name_and_a_json_file(tmp_path):
     genotype = get_genotype('nasfpn')
     path = tmp_path / 'mine.json'

@@ -33,12 +33,12 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
 
 @MODELS.register_module()
 class MergingCellModule(BaseModule):
-    """Resize two maps to one level, merge them, then ReLU, 3x3 convolution, normalisation.
+    """Resize the maps to one level, merge them, then ReLU, 3x3 convolution, normalisation.
 
     Args:
         level (int): Level of the map that the cell makes.
         op (str): ``'sum'`` or ``'gp'``.
-        input_levels (Sequence[int]): Levels of the two maps that it takes.
+        input_levels (Sequence[int]): Levels of the maps that it takes: two, or one for ``'sum'``.
         channels (int): Channels of every map, the feature dimension.
         norm_cfg (Mapping | None): Normalisation after the convolution; None for none.
         separable (bool): Whether the convolution is depthwise separable. Defaults to False.
@@ -60,7 +60,7 @@ class MergingCellModule(BaseModule):
         """Merge the inputs.
 
         Args:
-            inputs (Sequence[Tensor]): The two maps, (N, C, H_i, W_i), each at its own level.
+            inputs (Sequence[Tensor]): The maps, (N, C, H_i, W_i), each at its own level.
             loose_ends (Sequence[Tensor]): Maps of the cell's own level that are added before
                 the ReLU, (N, C, *size).
             size (tuple[int, int]): Rows and columns of the cell's level.
@@ -68,11 +68,13 @@ class MergingCellModule(BaseModule):
         Returns:
             Tensor: Shape (N, C, *size). Not rectified: the next cell starts with its ReLU.
         """
-        first, second = (resample(x, self.level - level, size)
-                         for x, level in zip(inputs, self.input_levels, strict=True))
-        if self.input_levels[0] < self.input_levels[1]:  # the op takes the coarse one first
-            first, second = second, first
-        merged = self.merge(first, second)  # (N, C, *size)
+        merged, *others = (resample(x, self.level - level, size)
+                           for x, level in zip(inputs, self.input_levels, strict=True))
+        if others:
+            coarse, fine = merged, others[0]
+            if self.input_levels[0] < self.input_levels[1]:
+                coarse, fine = fine, coarse
+            merged = self.merge(coarse, fine)  # (N, C, *size)
         for x in loose_ends:
             merged = merged + x
         return self.conv(F.relu(merged))
