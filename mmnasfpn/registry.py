@@ -9,14 +9,16 @@ from mmengine import registry as root
 _SCOPE = 'mmnasfpn'
 
 
-def _child(parent: root.Registry, location: str = _SCOPE) -> root.Registry:
-    return root.Registry(parent.name, parent=parent, scope=_SCOPE, locations=[location])
+def _child(parent: root.Registry, *locations: str) -> root.Registry:
+    return root.Registry(parent.name, parent=parent, scope=_SCOPE,
+                         locations=list(locations) or [_SCOPE])
 
 
 # What this package adds to.
 DATASETS = _child(root.DATASETS, 'mmnasfpn.datasets')
 HOOKS = _child(root.HOOKS, 'mmnasfpn.engine')
-MODELS = _child(root.MODELS, 'mmnasfpn.models')
+MODELS = _child(root.MODELS, 'mmnasfpn.models.necks', 'mmnasfpn.models.backbones',
+                'mmnasfpn.models.dense_heads')
 
 # What it only looks up.
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS)

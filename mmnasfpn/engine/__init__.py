@@ -1,4 +1,5 @@
 """Training and testing: checks beforehand, launching, checkpoints."""
 from mmnasfpn.engine.checkpoint_hook import AtomicCheckpointHook
+from mmnasfpn.engine.drop_block_hook import DropBlockRampHook
 
-__all__ = ['AtomicCheckpointHook']
+__all__ = ['AtomicCheckpointHook', 'DropBlockRampHook']

@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS
 from torch import nn
 
 from mmnasfpn.datasets import ShapesDataset, make_shapes
-from mmnasfpn.models.necks import NASFPN
+from mmnasfpn.models.necks import PyramidNeck
 
 _COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
                 'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
@@ -147,7 +147,7 @@ def check_model(model: nn.Module) -> None:
     """Check that backbone, neck and head fit each other, by running the backbone on one image.
 
     Args:
-        model (nn.Module): A detector. One without a :class:`NASFPN` neck is left alone.
+        model (nn.Module): A detector. One without a neck of this package's is left alone.
 
     Raises:
         ValueError: If the neck's ``in_channels`` are not those of the backbone's maps, or the head
@@ -155,7 +155,7 @@ def check_model(model: nn.Module) -> None:
     """
     detector: Any = model.module if is_model_wrapper(model) else model
     neck = getattr(detector, 'neck', None)
-    if not isinstance(neck, NASFPN):
+    if not isinstance(neck, PyramidNeck):
         return
     modes = {module: module.training for module in detector.modules()}
     try:
@@ -170,7 +170,7 @@ def check_model(model: nn.Module) -> None:
         _check_head(name, getattr(detector, name, None), neck)
 
 
-def _check_head(name: str, head: Any, neck: NASFPN) -> None:
+def _check_head(name: str, head: Any, neck: PyramidNeck) -> None:
     generator = getattr(head, 'prior_generator', None)
     for argument, value, neck_argument, needed in (
             ('in_channels', getattr(head, 'in_channels', None), 'out_channels', neck.out_channels),

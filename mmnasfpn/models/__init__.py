@@ -1,4 +1,4 @@
-"""Detector parts, registered with MMEngine under the scope ``mmnasfpn``."""
-from mmnasfpn.models.necks import NASFPN
+"""Detector parts, registered with MMEngine under the scope ``mmnasfpn``.
 
-__all__ = ['NASFPN']
+``mmnasfpn.models.necks`` alone needs no mmdet.
+"""

@@ -212,7 +212,7 @@ def test_equal_levels_in_gp_take_the_first_input_as_the_coarse_one():
     (dict(out_channels=-1), 'out_channels is -1'),
     (dict(in_channels=8), 'in_channels is 8'),
     (dict(in_channels=[8, '8']), r"in_channels\[1\] is '8'"),
-    (dict(in_channels=[8] * 6), 'take 6 backbone maps.*5 levels'),
+    (dict(in_channels=[8] * 6), 'take 6 backbone maps.*num_outs is 5'),
     (dict(in_channels=[]), 'start_level is 0'),
     (dict(num_outs='5'), "num_outs is '5'"),
     (dict(start_level=1.0), 'start_level is 1.0'),

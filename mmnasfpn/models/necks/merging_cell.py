@@ -3,37 +3,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmnasfpn.models.necks.base import build_conv
+from mmnasfpn.models.necks.drop_block import DropBlock
 from mmnasfpn.models.ops import MERGE_OPS, resample
 from mmnasfpn.registry import MODELS
 
 
-def build_conv(in_channels: int, out_channels: int, kernel_size: int,
-               norm_cfg: Mapping[str, Any] | None, separable: bool) -> nn.Module:
-    """Build the neck's convolution: stride 1, same size, normalised, no activation after it.
-
-    Args:
-        in_channels (int): Channels in.
-        out_channels (int): Channels out.
-        kernel_size (int): Kernel size, odd.
-        norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none. The
-            convolution has a bias only without normalisation, whose shift is its equal.
-        separable (bool): Depthwise and pointwise in place of one convolution, with nothing
-            between the two (NAS-FPNLite, section 4.3).
-    """
-    conv = DepthwiseSeparableConvModule if separable else ConvModule
-    no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
-    return conv(in_channels, out_channels, kernel_size, padding=kernel_size // 2,
-                bias=norm_cfg is None, norm_cfg=None if norm_cfg is None else dict(norm_cfg),
-                act_cfg=None, **no_norm_between)
-
-
 @MODELS.register_module()
 class MergingCellModule(BaseModule):
-    """Resize the maps to one level, merge them, then ReLU, 3x3 convolution, normalisation.
+    """Resize the maps to one level, merge them, then ReLU, 3x3 convolution, normalisation, DropBlock.
 
     Args:
         level (int): Level of the map that the cell makes.
@@ -42,11 +23,13 @@ class MergingCellModule(BaseModule):
         channels (int): Channels of every map, the feature dimension.
         norm_cfg (Mapping | None): Normalisation after the convolution; None for none.
         separable (bool): Whether the convolution is depthwise separable. Defaults to False.
+        dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
         init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
     """
 
     def __init__(self, level: int, op: str, input_levels: Sequence[int], channels: int,
                  norm_cfg: Mapping[str, Any] | None, separable: bool = False,
+                 dropblock_cfg: Mapping[str, Any] | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.level = level
@@ -54,6 +37,7 @@ class MergingCellModule(BaseModule):
         self.input_levels = tuple(input_levels)
         self.merge = MERGE_OPS[op]
         self.conv = build_conv(channels, channels, 3, norm_cfg, separable)
+        self.drop_block = None if dropblock_cfg is None else DropBlock(**dropblock_cfg)
 
     def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor],
                 size: tuple[int, int]) -> Tensor:
@@ -77,7 +61,8 @@ class MergingCellModule(BaseModule):
             merged = self.merge(coarse, fine)  # (N, C, *size)
         for x in loose_ends:
             merged = merged + x
-        return self.conv(F.relu(merged))
+        x = self.conv(F.relu(merged))
+        return x if self.drop_block is None else self.drop_block(x)
 
     def extra_repr(self) -> str:
         """Say what the cell merges, for ``print(model)``."""

@@ -21,6 +21,7 @@ class PyramidNetwork(BaseModule):
         channels (int): Channels of every map, the feature dimension.
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
         separable (bool): Whether the convolutions are depthwise separable. Defaults to False.
+        dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
         init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
 
     Raises:
@@ -29,13 +30,13 @@ class PyramidNetwork(BaseModule):
 
     def __init__(self, genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str],
                  channels: int, norm_cfg: Mapping[str, Any] | None, separable: bool = False,
-                 init_cfg: dict | None = None) -> None:
+                 dropblock_cfg: Mapping[str, Any] | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.genotype = get_genotype(genotype)
         self.cells = nn.ModuleList(
             MergingCellModule(cell.level, cell.op,
                               [self.genotype.node_levels[node] for node in cell.inputs],
-                              channels, norm_cfg, separable)
+                              channels, norm_cfg, separable, dropblock_cfg)
             for cell in self.genotype.cells)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -1,0 +1,121 @@
+"""What the necks have in common: which backbone maps they take, and the checks of them."""
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmnasfpn._checks import check_whole_number
+
+#: Batch normalisation as the authors run it: TensorFlow's momentum 0.997, epsilon 1e-4.
+AUTHORS_NORM_CFG: Mapping[str, Any] = MappingProxyType(dict(type='BN', momentum=0.003, eps=1e-4))
+#: MMDetection's initialisation for pyramids.
+XAVIER_INIT_CFG: Mapping[str, Any] = MappingProxyType(dict(type='Caffe2Xavier', layer='Conv2d'))
+
+
+def build_conv(in_channels: int, out_channels: int, kernel_size: int,
+               norm_cfg: Mapping[str, Any] | None, separable: bool, stride: int = 1) -> nn.Module:
+    """Build a neck's convolution: padded to keep its size, normalised, no activation after it.
+
+    Args:
+        in_channels (int): Channels in.
+        out_channels (int): Channels out.
+        kernel_size (int): Kernel size, odd.
+        norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none. The
+            convolution has a bias only without normalisation, whose shift is its equal.
+        separable (bool): Depthwise and pointwise in place of one convolution, with nothing
+            between the two (NAS-FPNLite, section 4.3).
+        stride (int): Divides the size, rounded up. Defaults to 1.
+    """
+    conv = DepthwiseSeparableConvModule if separable else ConvModule
+    no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
+    return conv(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
+                bias=norm_cfg is None, norm_cfg=None if norm_cfg is None else dict(norm_cfg),
+                act_cfg=None, **no_norm_between)
+
+
+class PyramidNeck(BaseModule):
+    """A neck that takes consecutive backbone maps and returns ``num_outs`` of one dimension.
+
+    Args:
+        in_channels (Sequence[int]): Channels of each map that the backbone gives, fine to
+            coarse, those before ``start_level`` and after ``end_level`` included.
+        out_channels (int): Channels of every map returned, the feature dimension.
+        num_outs (int): Number of output levels, at least as many as maps are used.
+        start_level (int): Index of the first backbone map that is used.
+        end_level (int): Index of the last one; -1 for the last that there is.
+        init_cfg (Mapping | Sequence | None): MMEngine's initialisation.
+
+    Raises:
+        ValueError: If the arguments are impossible or do not fit each other.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int, num_outs: int,
+                 start_level: int, end_level: int,
+                 init_cfg: Mapping[str, Any] | Sequence | None) -> None:
+        super().__init__(dict(init_cfg) if isinstance(init_cfg, Mapping) else init_cfg)
+        if isinstance(in_channels, str) or not isinstance(in_channels, Sequence):
+            raise ValueError(f'in_channels is {in_channels!r}, but must be a list of the channels '
+                             'of each backbone map')
+        for name, value, least in (
+                *((f'in_channels[{i}]', channels, 1) for i, channels in enumerate(in_channels)),
+                ('out_channels', out_channels, 1), ('num_outs', num_outs, 1),
+                ('start_level', start_level, 0), ('end_level', end_level, -1)):
+            check_whole_number(name, value, least)
+        last = len(in_channels) - 1
+        if start_level > last:
+            raise ValueError(f'start_level is {start_level}, but must be one of the '
+                             f'{len(in_channels)} in_channels: 0..{last}')
+        if end_level != -1 and not start_level <= end_level <= last:
+            raise ValueError(f'end_level is {end_level}, but must be -1 or one of the in_channels '
+                             f'from start_level on: {start_level}..{last}')
+        used = slice(start_level, None if end_level == -1 else end_level + 1)
+        if len(in_channels[used]) > num_outs:
+            raise ValueError(
+                f'start_level and end_level take {len(in_channels[used])} backbone maps, but '
+                f'num_outs is {num_outs}: raise start_level or lower end_level')
+        self.in_channels = tuple(in_channels)
+        self.out_channels = out_channels
+        self.num_outs = num_outs
+        self.used_inputs = used
+
+    def check_inputs(self, inputs: Sequence[Tensor]) -> None:
+        """Check that the maps are those that the neck was made for.
+
+        Does nothing while the neck is compiled or traced, where sizes are symbols.
+
+        Args:
+            inputs (Sequence[Tensor]): The backbone's maps, as ``forward`` takes them.
+
+        Raises:
+            ValueError: If their number, channels, batch or sizes do not fit; names the map.
+        """
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return
+        if len(inputs) != len(self.in_channels):
+            raise ValueError(f'the neck got {len(inputs)} maps, but in_channels names '
+                             f"{len(self.in_channels)}: make the backbone's out_indices and the "
+                             "neck's in_channels agree")
+        for index, (x, channels) in enumerate(zip(inputs, self.in_channels, strict=True)):
+            if x.dim() != 4 or x.shape[1] != channels:
+                raise ValueError(
+                    f'map {index} has the shape {tuple(x.shape)}, but in_channels[{index}] is '
+                    f'{channels}, so that it must be (N, {channels}, H, W): set in_channels to the '
+                    "channels of the backbone's maps")
+        used = inputs[self.used_inputs]
+        for coarser, (before, x) in enumerate(pairwise(used), 1):
+            index = self.used_inputs.start + coarser
+            if x.shape[0] != before.shape[0]:
+                raise ValueError(f'map {index} has a batch of {x.shape[0]}, but map {index - 1} '
+                                 f'one of {before.shape[0]}: all maps must come from the same images')
+            height, width = (-(-size // 2) for size in before.shape[-2:])
+            if x.shape[-2:] != (height, width):
+                raise ValueError(
+                    f'map {index} is {x.shape[-2]}x{x.shape[-1]}, but must be {height}x{width}, half '
+                    f'of map {index - 1} ({before.shape[-2]}x{before.shape[-1]}) rounded up: take '
+                    'consecutive backbone levels, or, where the backbone rounds down, pad the '
+                    'images (pad_size_divisor=32)')
