@@ -18,21 +18,28 @@ class MobileNetV2(MMDetMobileNetV2):
 
     Args:
         out_indices (Sequence[int]): Layers whose maps are returned, in 0..6. Defaults to
-            (2, 4, 6): 32, 96 and 320 channels at strides 8, 16 and 32.
+            (2, 4, 6): 32, 96 and 320 channels at strides 8, 16 and 32. What lies behind the last
+            of them is not built.
+        frozen_stages (int): -1 freezes nothing, 0 the first convolution, k > 0 also the first k
+            layers. Defaults to -1.
         **kwargs: As for MMDetection's.
 
     Raises:
-        ValueError: If ``out_indices`` names a layer that is not there.
+        ValueError: If ``out_indices`` or ``frozen_stages`` name a layer that is not there.
     """
 
-    def __init__(self, out_indices: Sequence[int] = (2, 4, 6), **kwargs: Any) -> None:
+    def __init__(self, out_indices: Sequence[int] = (2, 4, 6), frozen_stages: int = -1,
+                 **kwargs: Any) -> None:
         if not out_indices or any(index not in range(_LAST_LAYER + 1) for index in out_indices):
             raise ValueError(f'out_indices is {out_indices!r}, but must be some of 0..{_LAST_LAYER}: '
                              'the layer 7 of MMDetection is not built here')
-        super().__init__(out_indices=out_indices, **kwargs)
-        for name in self.layers[max(out_indices) + 1:]:
+        built = max(out_indices) + 1
+        if frozen_stages not in range(-1, built + 1):
+            raise ValueError(f'frozen_stages is {frozen_stages!r}, but must be one of -1..{built}')
+        super().__init__(out_indices=out_indices, frozen_stages=frozen_stages, **kwargs)
+        for name in self.layers[built:]:
             delattr(self, name)
-        del self.layers[max(out_indices) + 1:]
+        del self.layers[built:]
 
     def train(self, mode: bool = True) -> 'MobileNetV2':
         """Set the mode and return self, which MMDetection's forgets."""

@@ -1,0 +1,8 @@
+# COCO at 1280x1280; see coco_crop640.py.
+_base_ = './coco_crop640.py'
+
+image_size = (1280, 1280)
+_base_.train_dataloader.dataset.pipeline[2].scale = image_size  # RandomResize
+_base_.train_dataloader.dataset.pipeline[3].crop_size = image_size  # RandomCrop
+_base_.val_dataloader.dataset.pipeline[1].scale = image_size  # Resize
+_base_.test_dataloader.dataset.pipeline[1].scale = image_size

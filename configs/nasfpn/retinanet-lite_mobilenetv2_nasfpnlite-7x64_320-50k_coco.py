@@ -1,0 +1,7 @@
+# MobileNetV2, NAS-FPNLite 7 @ 64 at 320x320. PROVISIONAL: the paper's 15 cells are not published.
+_base_ = [
+    './_base_/retinanet-lite_mobilenetv2_nasfpnlite.py',
+    './_base_/coco_320.py',
+    './_base_/schedule_50k-lite.py',
+    './_base_/runtime_iters.py',
+]

@@ -1,0 +1,10 @@
+# AmoebaNet-D, 7 @ 256 at 640x640.
+_base_ = [
+    './_base_/retinanet_amoebanet-d_nasfpn.py',
+    './_base_/coco_crop640.py',
+    './_base_/schedule_50e.py',
+    './_base_/runtime.py',
+]
+
+# The authors pad every picture to the full square, after normalisation.
+model = dict(data_preprocessor=dict(pad_size_divisor=640))

@@ -1,0 +1,10 @@
+# R-50 with the FPN baseline at 1024x1024.
+_base_ = [
+    './_base_/retinanet_r50_fpn.py',
+    './_base_/coco_crop1024.py',
+    './_base_/schedule_50e.py',
+    './_base_/runtime.py',
+]
+
+# The authors pad every picture to the full square, after normalisation.
+model = dict(data_preprocessor=dict(pad_size_divisor=1024))

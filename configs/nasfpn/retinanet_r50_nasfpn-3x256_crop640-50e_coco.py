@@ -1,0 +1,4 @@
+# R-50, 3 @ 256 at 640x640.
+_base_ = './retinanet_r50_nasfpn-7x256_crop640-50e_coco.py'
+
+model = dict(neck=dict(stack_times=3))

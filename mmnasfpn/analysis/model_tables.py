@@ -1,0 +1,137 @@
+"""Write the counted models into the README and the metafile of the configs."""
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, Row
+
+_BEGIN, _END = '<!-- begin of the counted models -->', '<!-- end of the counted models -->'
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """Return the rows as Markdown: a table of Table 1's and one of the other figures'.
+
+    Args:
+        rows (Sequence[Row]): As from :func:`~mmnasfpn.analysis.paper_table.count_row`.
+
+    Returns:
+        str: Markdown without the heading; a table without rows is left out.
+    """
+    in_table = [row for row in rows if row.row in TABLE_1]
+    in_figures = [row for row in rows if row.row in FIGURES]
+    parts = []
+    if in_table:
+        parts.append(_table(
+            ('Table 1', 'size', 'params, M', 'paper', 'FLOPs, B', 'paper', 'params, M, 80 classes',
+             'FLOPs, B, 80 classes', 'paper: test-dev AP', 'paper: latency, ms'),
+            [(_model(row), row.image_size, _number(row.params_m),
+              _paper(row.paper_params_m, row.params_diff_percent), _number(row.flops_b),
+              _paper(row.paper_flops_b, row.flops_diff_percent), _number(row.params_m_80),
+              _number(row.flops_b_80), _ap(row.paper_test_dev_ap), _latency(row))
+             for row in in_table]))
+    if in_figures:
+        parts.append(_table(
+            ('figures', 'size', 'params, M', 'FLOPs, B', 'params, M, 80 classes', 'FLOPs, B, 80 classes',
+             'where in the paper'),
+            [(_model(row), row.image_size, _number(row.params_m), _number(row.flops_b),
+              _number(row.params_m_80), _number(row.flops_b_80), _where(row)) for row in in_figures]))
+    notes = _notes(rows)
+    return '\n'.join([*parts, notes] if notes else parts)
+
+
+def write_markdown(path: Path, rows: Sequence[Row]) -> None:
+    """Write the tables to a file: between the marks of one that has them, else alone.
+
+    Args:
+        path (Path): The Markdown file. One that exists must have the lines
+            ``<!-- begin of the counted models -->`` and ``<!-- end of the counted models -->``,
+            between which everything is replaced.
+        rows (Sequence[Row]): The rows.
+
+    Raises:
+        ValueError: If the file exists and has no such marks.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_markdown(rows), encoding='utf-8')
+        return
+    text = path.read_text(encoding='utf-8')
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f'{path} exists, but lacks the lines {_BEGIN} and {_END}, between which the '
+                         'tables go: add them, or give a new file')
+    path.write_text(f'{before}{begin}\n\n{to_markdown(rows)}\n{end}{after}', encoding='utf-8')
+
+
+def write_metafile(path: Path, rows: Sequence[Row]) -> None:
+    """Put the counts of the rows, with COCO's 80 classes, into the metafile that MIM reads.
+
+    Args:
+        path (Path): ``metafile.yml``, which lists the models; what else it says stays.
+        rows (Sequence[Row]): The rows. Those of other projects' models are left out.
+    """
+    data = yaml.safe_load(path.read_text(encoding='utf-8'))
+    counted = {row.config: row for row in rows}
+    for model in data['Models']:
+        if model['Name'] in counted:
+            model['Metadata'] = _metadata(counted[model['Name']])
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=105),
+                    encoding='utf-8')
+
+
+def _metadata(row: Row) -> dict[str, Any]:
+    assert row.params_m_80 is not None and row.flops_b_80 is not None
+    return {'Training Data': 'COCO', 'Image Size': row.image_size,
+            'Parameters (M)': round(row.params_m_80, 2), 'FLOPs (B)': round(row.flops_b_80, 2)}
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [head, ['---', *['---:'] * (len(head) - 1)], *lines]
+    return ''.join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _model(row: Row) -> str:
+    if row.config is None:
+        return f'{row.row} (absent: {row.note})'
+    if row.config.startswith('mmdet::'):
+        note = f' ({row.note})' if row.note else ''
+        return f"{row.row}: MMDetection's `{row.config[7:]}`{note}"
+    star = '\\*' if row.note else ''
+    return f'[{row.config}]({row.config}.py){star}'
+
+
+def _notes(rows: Sequence[Row]) -> str:
+    """Return what the stars behind our models mean."""
+    starred = [row.note for row in rows if row.note and '](' in _model(row)]
+    return ''.join(f'- \\* {note}.\n' for note in dict.fromkeys(starred))
+
+
+def _where(row: Row) -> str:
+    where = FIGURES[row.row]
+    if row.row not in TEXT_FLOPS or row.flops_b is None:
+        return where
+    difference = 100 * (row.flops_b / TEXT_FLOPS[row.row] - 1)
+    return f"{where}; the text's {TEXT_FLOPS[row.row]:g} B ({difference:+.1f}%)"
+
+
+def _number(value: float | None) -> str:
+    return '' if value is None else f'{value:.2f}'
+
+
+def _ap(value: float | None) -> str:
+    return '' if value is None else f'{value:.1f}'
+
+
+def _paper(value: float | None, difference: float | None) -> str:
+    if value is None:
+        return ''
+    return f'{value:g}' if difference is None else f'{value:g} ({difference:+.1f}%)'
+
+
+def _latency(row: Row) -> str:
+    if row.paper_latency_ms is None:
+        return ''
+    return f'{row.paper_latency_ms:g} ({row.paper_latency_device})'

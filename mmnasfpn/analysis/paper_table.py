@@ -1,0 +1,266 @@
+"""The paper's Table 1 and the models of its figures: which config is which, and what each costs.
+
+The paper's figures stand in ``paper_table.csv``, which holds its Table 1 as printed.
+"""
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mmdet
+from mmengine.config import Config
+
+import mmnasfpn
+from mmnasfpn.analysis.complexity import count_complexity
+from mmnasfpn.models.backbones import AmoebaNet
+
+#: The paper's models predict COCO's 90 category ids, of which 80 are in use.
+PAPER_CLASSES, COCO_CLASSES = 90, 80
+
+_HERE = Path(__file__).parent
+_OURS = Path(mmnasfpn.__file__).parent / '.mim' / 'configs' / 'nasfpn'
+_MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
+_PROVISIONAL = "the genotype of NAS-FPNLite is provisional: the paper's 15 cells are not published"
+_AMOEBANET = 'the paper does not give the size of AmoebaNet-D: 15 cells of 256 filters fit its FLOPs best'
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the config of a row is.
+
+    Args:
+        config (str | None): Name of a config of ours, ``mmdet::`` and the path of one of
+            MMDetection's, or None where there is no such model.
+        note (str): What a reader must know about it. Defaults to nothing.
+        options (Mapping[str, Any]): Settings that differ from the config's.
+    """
+
+    config: str | None
+    note: str = ''
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: The config of each row of Table 1.
+TABLE_1: dict[str, Source] = {
+    'yolov3-320': Source('mmdet::yolo/yolov3_d53_8xb8-320-273e_coco'),
+    'ssdlite-mbv2-320': Source('mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco'),
+    'ssdlite-mnasnet-320': Source(None, 'MMDetection has no MnasNet'),
+    'ssdlite-mnasnet92-320': Source(None, 'MMDetection has no MnasNet'),
+    'fpnlite-mbv2-64-320': Source('retinanet-lite_mobilenetv2_fpnlite-64_320-50k_coco'),
+    'fpnlite-mbv2-128-320': Source('retinanet-lite_mobilenetv2_fpnlite-128_320-50k_coco'),
+    'nasfpnlite-mbv2-3x48-320': Source(
+        'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-50k_coco', _PROVISIONAL),
+    'nasfpnlite-mbv2-7x64-320': Source(
+        'retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-50k_coco', _PROVISIONAL),
+    'yolov3-608': Source('mmdet::yolo/yolov3_d53_8xb8-ms-608-273e_coco'),
+    'cornernet-512': Source('mmdet::cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco'),
+    'maskrcnn-x152': Source(
+        'mmdet::mask_rcnn/mask-rcnn_x101-32x8d_fpn_1x_coco', 'the config of X-101 with depth=152',
+        {'model.backbone.depth': 152}),
+    'refinedet-r101': Source(None, 'MMDetection has no RefineDet'),
+    'fpn-r50-256-640': Source('retinanet_r50_fpn-256_crop640-50e_coco'),
+    'fpn-r101-256-640': Source('retinanet_r101_fpn-256_crop640-50e_coco'),
+    'fpn-r50-256-1024': Source('retinanet_r50_fpn-256_crop1024-50e_coco'),
+    'fpn-r101-256-1024': Source('retinanet_r101_fpn-256_crop1024-50e_coco'),
+    'fpn-amoebanet-256-1280': Source(
+        'retinanet_amoebanet-d_fpn-256_crop1280-coslr-50e_coco', _AMOEBANET),
+    'nasfpn-r50-7x256-640': Source('retinanet_r50_nasfpn-7x256_crop640-50e_coco'),
+    'nasfpn-r50-7x256-1024': Source('retinanet_r50_nasfpn-7x256_crop1024-50e_coco'),
+    'nasfpn-r50-7x256-1280': Source('retinanet_r50_nasfpn-7x256_crop1280-50e_coco'),
+    'nasfpn-r50-7x384-1280': Source('retinanet_r50_nasfpn-7x384_crop1280-50e_coco'),
+    'nasfpn-r50-7x384-1280-db': Source('retinanet_r50_nasfpn-7x384-dropblock_crop1280-150e_coco'),
+    'nasfpn-amoebanet-7x384-1280': Source(
+        'retinanet_amoebanet-d_nasfpn-7x384_crop1280-coslr-50e_coco', _AMOEBANET),
+    'nasfpn-amoebanet-7x384-1280-db': Source(
+        'retinanet_amoebanet-d_nasfpn-7x384-dropblock_crop1280-coslr-150e_coco', _AMOEBANET),
+}
+
+#: The configs of ours that are in the paper's figures, but not in Table 1, and where.
+FIGURES: dict[str, str] = {
+    **{f'retinanet_r50_nasfpn-{n}x256_crop640-50e_coco': where for n, where in (
+        (1, 'Figure 8a'), (3, 'Figures 8a, 8c'), (5, 'Figures 8a, 9a'))},
+    **{f'retinanet_r50_stacked-fpn-{n}x256_crop640-50e_coco': 'Figure 8a' for n in (1, 3, 5, 7)},
+    **{f'retinanet_mobilenetv2_nasfpn-{n}x256_crop640-50e_coco': 'Figure 8b' for n in (1, 3, 5, 7)},
+    **{f'retinanet_amoebanet-d_nasfpn-{n}x256_crop640-50e_coco': 'Figure 8b' for n in (1, 3, 5, 7)},
+    **{f'retinanet_r50_nasfpn-{size}_crop640-50e_coco': 'Figure 8c'
+       for size in ('3x128', '7x128', '3x384')},
+    'retinanet_r50_nasfpn-5x256_crop1024-50e_coco': 'Figure 9a',
+    'retinanet_r50_nasfpn-7x256-dropblock_crop1024-150e_coco': 'Figure 10',
+    'retinanet_r50_nasfpn-7x384_crop1024-50e_coco': 'Figure 10',
+    'retinanet_r50_nasfpn-7x384-dropblock_crop1024-150e_coco': 'Figure 10',
+}
+
+#: FLOPs that the paper's text gives (section 4.3), in billions. It does not say of how many stacks.
+TEXT_FLOPS: dict[str, float] = {
+    'retinanet_mobilenetv2_nasfpn-3x256_crop640-50e_coco': 160,
+    'retinanet_amoebanet-d_nasfpn-5x256_crop640-50e_coco': 390,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: what was counted beside what the paper says. What is not known is None.
+
+    Args:
+        row (str): Id of the row of Table 1, or the name of the config.
+        config (str | None): As in :class:`Source`.
+        image_size (str): Rows and columns in pixels, as in the paper: ``'640'``, ``'1280x800'``.
+        params_m (float | None): Million parameters with 90 classes, as in the paper.
+        flops_b (float | None): Billion FLOPs with 90 classes, 2 for each multiply-add.
+        params_m_80 (float | None): Million parameters with COCO's 80 classes.
+        flops_b_80 (float | None): Billion FLOPs with COCO's 80 classes.
+        paper_params_m (float | None): The paper's.
+        paper_flops_b (float | None): The paper's.
+        params_diff_percent (float | None): Counted against the paper's.
+        flops_diff_percent (float | None): Counted against the paper's.
+        paper_test_dev_ap (float | None): The paper's AP on test-dev of COCO, in percent.
+        paper_latency_ms (float | None): The paper's.
+        paper_latency_device (str | None): On what the paper measured it.
+        uncounted_operators (tuple[str, ...]): Those for which there is no formula.
+        note (str): What a reader must know.
+    """
+
+    row: str
+    config: str | None
+    image_size: str
+    params_m: float | None
+    flops_b: float | None
+    params_m_80: float | None
+    flops_b_80: float | None
+    paper_params_m: float | None
+    paper_flops_b: float | None
+    params_diff_percent: float | None
+    flops_diff_percent: float | None
+    paper_test_dev_ap: float | None
+    paper_latency_ms: float | None
+    paper_latency_device: str | None
+    uncounted_operators: tuple[str, ...]
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as plain data."""
+        return asdict(self)
+
+
+def read_table_1() -> dict[str, dict[str, str]]:
+    """Return the rows of the paper's Table 1 by their ids, each value as text."""
+    with (_HERE / 'paper_table.csv').open(newline='', encoding='utf-8') as file:
+        return {row['row']: row for row in csv.DictReader(file)}
+
+
+def all_rows() -> list[str]:
+    """Return the ids of all rows: those of Table 1, then the configs of the figures."""
+    return [*TABLE_1, *FIGURES]
+
+
+def check_rows(rows: Iterable[str]) -> None:
+    """Raise a ValueError that names the rows that there are if one of these is not among them."""
+    unknown = [row for row in rows if row not in TABLE_1 and row not in FIGURES]
+    if unknown:
+        raise ValueError(f"there are no rows {', '.join(unknown)}; there are: {', '.join(all_rows())}")
+
+
+def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
+    """Load a config by its name in :data:`TABLE_1` or :data:`FIGURES`."""
+    folder, name = (_MMDET, config[7:]) if config.startswith('mmdet::') else (_OURS, config)
+    cfg = Config.fromfile(folder / f'{name}.py')
+    cfg.merge_from_dict(dict(options or {}))
+    return cfg
+
+
+def count_row(row: str) -> Row:
+    """Count one row.
+
+    Args:
+        row (str): Id of a row of Table 1, or the name of a config in :data:`FIGURES`.
+
+    Returns:
+        Row: The row; its counts are None where there is no model.
+
+    Raises:
+        ValueError: If there is no such row.
+    """
+    check_rows([row])
+    source = TABLE_1.get(row) or Source(row, _AMOEBANET if 'amoebanet' in row else '')
+    paper = read_table_1().get(row, {})
+    image_size = paper.get('image_size') or _image_size(row)
+    paper_params, paper_flops = _number(paper.get('params_m')), _number(paper.get('flops_b'))
+    params = flops = params_80 = flops_80 = None
+    uncounted: tuple[str, ...] = ()
+    if source.config is not None:
+        cfg = load(source.config, source.options)
+        size = _pixels(image_size)
+        at_90 = count_complexity(cfg, size, PAPER_CLASSES)
+        at_80 = count_complexity(cfg, size, COCO_CLASSES)
+        params, flops = at_90.params / 1e6, at_90.flops / 1e9
+        params_80, flops_80 = at_80.params / 1e6, at_80.flops / 1e9
+        uncounted = at_90.uncounted
+    return Row(
+        row, source.config, image_size, params, flops, params_80, flops_80, paper_params, paper_flops,
+        _percent(params, paper_params), _percent(flops, paper_flops),
+        _number(paper.get('test_dev_ap')), _number(paper.get('latency_ms')),
+        paper.get('latency_device') or None, uncounted, source.note)
+
+
+@dataclass(frozen=True)
+class AmoebaNetFit:
+    """How a size of AmoebaNet-D fits the paper's two models with it.
+
+    Args:
+        num_cells (int): Normal cells.
+        filters (int): Filters of the first group.
+        backbone_params_m (float): Million parameters of the backbone alone.
+        figures (tuple): Million parameters and billion FLOPs with FPN, then with NAS-FPN, each with
+            its difference from the paper's in percent.
+    """
+
+    num_cells: int
+    filters: int
+    backbone_params_m: float
+    figures: tuple[tuple[float, float], ...]
+
+
+#: Sizes of AmoebaNet-D whose FLOPs come near the paper's.
+_AMOEBANET_SIZES = ((9, 320), (12, 288), (15, 256), (18, 240), (21, 224))
+
+
+def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterator[AmoebaNetFit]:
+    """Yield how sizes of AmoebaNet-D fit the paper's FPN and NAS-FPN models at 1280x1280.
+
+    Args:
+        sizes (Iterable[tuple[int, int]]): Normal cells and filters of the first group.
+    """
+    paper = read_table_1()
+    for num_cells, filters in sizes:
+        backbone = AmoebaNet(num_cells, filters)
+        figures: list[tuple[float, float]] = []
+        for row in ('fpn-amoebanet-256-1280', 'nasfpn-amoebanet-7x384-1280'):
+            config = TABLE_1[row].config
+            assert config is not None
+            cfg = load(config, {
+                'model.backbone.num_cells': num_cells, 'model.backbone.filters': filters,
+                'model.neck.in_channels': list(backbone.out_channels)})
+            count = count_complexity(cfg, (1280, 1280), PAPER_CLASSES)
+            for value, column in ((count.params / 1e6, 'params_m'), (count.flops / 1e9, 'flops_b')):
+                figures.append((value, 100 * (value / float(paper[row][column]) - 1)))
+        params = sum(p.numel() for p in backbone.parameters()) / 1e6
+        yield AmoebaNetFit(num_cells, filters, params, tuple(figures))
+
+
+def _image_size(config: str) -> str:
+    return str(load(config).image_size[0])
+
+
+def _pixels(image_size: str) -> tuple[int, int]:
+    """Turn the paper's ``'640'`` or, width first, ``'1280x800'`` into rows and columns."""
+    width, _, height = image_size.partition('x')
+    return int(height or width), int(width)
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def _percent(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else 100 * (value / reference - 1)
