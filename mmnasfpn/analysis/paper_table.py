@@ -21,8 +21,8 @@ PAPER_CLASSES, COCO_CLASSES = 90, 80
 _HERE = Path(__file__).parent
 _OURS = Path(mmnasfpn.__file__).parent / '.mim' / 'configs' / 'nasfpn'
 _MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
-_PROVISIONAL = "the genotype of NAS-FPNLite is provisional: the paper's 15 cells are not published"
-_AMOEBANET = 'the paper does not give the size of AmoebaNet-D: 15 cells of 256 filters fit its FLOPs best'
+_PROVISIONAL = "NAS-FPNLite's genotype is provisional: the paper's 15 cells are not published"
+_AMOEBANET = 'AmoebaNet-D has 15 cells of 256 filters, which fit the FLOPs best: its size is not published'
 
 
 @dataclass(frozen=True)
