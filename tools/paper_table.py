@@ -14,15 +14,17 @@ from mmnasfpn.analysis.paper_table import TABLE_1, Row, all_rows, check_rows, co
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', nargs='+', metavar='ROW',
-                        help="ids of Table 1's rows, or names of configs (all rows of Table 1; with "
-                             "--markdown or --metafile also all models of the figures)")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows of Table 1 as JSON')
+                        help="ids of Table 1's rows, names of configs of the figures, or all for both "
+                             "(all rows of Table 1; all with --markdown or --metafile)")
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows as JSON')
     parser.add_argument('--markdown', type=Path, metavar='FILE',
                         help='write the tables, into the marked place of a file that exists')
     parser.add_argument('--metafile', type=Path, metavar='FILE', help="update MIM's metafile.yml")
     parser.add_argument('--amoebanet-sizes', action='store_true',
                         help="instead, show how sizes of AmoebaNet-D fit the paper's two models")
     args = parser.parse_args()
+    if args.rows == ['all']:
+        args.rows = all_rows()
     if args.rows:
         try:
             check_rows(args.rows)

@@ -22,7 +22,7 @@ _HERE = Path(__file__).parent
 _OURS = Path(mmnasfpn.__file__).parent / '.mim' / 'configs' / 'nasfpn'
 _MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
 _PROVISIONAL = "NAS-FPNLite's genotype is provisional: the paper's 15 cells are not published"
-_AMOEBANET = 'AmoebaNet-D has 15 cells of 256 filters, which fit the FLOPs best: its size is not published'
+_AMOEBANET = 'AmoebaNet-D is of 15 cells and 256 filters, which fit best: its size is not published'
 
 
 @dataclass(frozen=True)

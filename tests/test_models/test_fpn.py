@@ -85,7 +85,8 @@ def test_start_and_end_level_choose_backbone_maps():
 
 
 @pytest.mark.parametrize(('kwargs', 'words'), [
-    (dict(num_outs=2), 'take 3 backbone maps.*num_outs is 2'), (dict(out_channels=0), 'out_channels is 0')])
+    (dict(num_outs=2), 'take 3 backbone maps.*num_outs is 2'),
+    (dict(out_channels=0), 'out_channels is 0')])
 def test_impossible_arguments_are_refused_by_name(kwargs, words):
     with pytest.raises(ValueError, match=words):
         FPN(**{**dict(in_channels=[4, 4, 4], out_channels=4, num_outs=5), **kwargs})

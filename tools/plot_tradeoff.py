@@ -1,0 +1,38 @@
+"""Draw Figures 8 and 9 of the paper with the counted FLOPs and parameters."""
+import argparse
+import json
+from pathlib import Path
+
+from rich.progress import track
+
+from mmnasfpn.analysis.paper_table import Row, count_row
+from mmnasfpn.analysis.tradeoff import draw_figure_8, draw_figure_9, figure_rows
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/tradeoff'), metavar='DIR',
+                        help='folder for figure8.png and figure9.png (%(default)s)')
+    parser.add_argument('--counts', type=Path, metavar='FILE',
+                        help='what `paper_table.py --rows all --json FILE` wrote (counts anew)')
+    args = parser.parse_args()
+    if args.counts and not args.counts.is_file():
+        parser.error(f'--counts: there is no file {args.counts}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    rows = {}
+    if args.counts:
+        rows = {row['row']: Row(**row) for row in json.loads(args.counts.read_text())['rows']}
+    missing = [row for row in figure_rows() if row not in rows]
+    for row in track(missing, description='Counting', transient=True, disable=not missing):
+        rows[row] = count_row(row)
+    draw_figure_8(rows, args.out / 'figure8.png')
+    draw_figure_9(rows, args.out / 'figure9.png')
+    print(f"{args.out / 'figure8.png'}, {args.out / 'figure9.png'}")
+
+
+if __name__ == '__main__':
+    main()
