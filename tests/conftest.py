@@ -1,11 +1,17 @@
 """Shared fixtures."""
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import mmengine.config.utils
 import pytest
 from hypothesis import settings
+
+# For each `mmdet::` in a config MMEngine parses all of MMDetection's metafiles, for a second: once is
+# enough.
+mmengine.config.utils.load = functools.cache(mmengine.config.utils.load)
 
 settings.register_profile('default', deadline=None)
 settings.load_profile('default')

@@ -1,5 +1,7 @@
-"""Every config loads by path and by ``mmnasfpn::``, builds, and runs forward."""
+"""Every config loads by path and by ``mmnasfpn::``, builds, and runs loss and predict."""
+import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,20 +9,31 @@ import torch
 import yaml
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from mmnasfpn.datasets import make_shapes
 from mmnasfpn.engine.preflight import check_data, check_model
-from tests.conftest import REPO
+from mmnasfpn.engine.run import load_config, train
+from mmnasfpn.registry import HOOKS
+from tests.conftest import REPO, run_python
 
-CONFIGS = sorted(path.name for path in (REPO / 'configs/nasfpn').glob('*.py'))
+FOLDER = REPO / 'configs/nasfpn'
+CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
+COCO = [name for name in CONFIGS if '_coco' in name]
+SHAPES = [name for name in CONFIGS if name.endswith('_shapes.py')]
 R50 = 'retinanet_r50_nasfpn-7x256_crop640-50e_coco.py'
+SIZE = 128  # pixels, where configs run here
+# These also build and run as they come through `mmnasfpn::`, whose types then carry our scope: one of
+# each kind of model and data. The others only load that way.
+THROUGH_PACKAGE = [R50, *SHAPES, 'retinanet-lite_mobilenetv2_fpnlite-64_320-50k_coco.py',
+                   'retinanet_r50_nasfpn-7x256_crop640-50e_coco-testdev.py']
 
 
 def load(name, way, tmp_path):
     if way == 'path':
-        return Config.fromfile(REPO / 'configs/nasfpn' / name)
+        return Config.fromfile(FOLDER / name)
     child = tmp_path / 'child.py'
     child.write_text(f"_base_ = ['mmnasfpn::nasfpn/{name}']\n")
     return Config.fromfile(child)
@@ -39,44 +52,123 @@ def folder(tmp_path_factory):
         data['categories'] = [dict(id=i, name=name)
                               for i, name in enumerate(CocoDataset.METAINFO['classes'], 1)]
         (coco / f'annotations/instances_{split}2017.json').write_text(json.dumps(data))
+    (coco / 'test2017').symlink_to('val2017')
+    del data['annotations']
+    (coco / 'annotations/image_info_test-dev2017.json').write_text(json.dumps(data))
     return folder
 
 
-@pytest.mark.parametrize('way', ['path', 'mmnasfpn::'])
-@pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds_and_runs(name, way, folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(folder)
-    cfg = load(name, way, tmp_path)
-    if 'shapes' in cfg:
-        for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            cfg[key].dataset.shapes = dict(num_train=8, num_val=2, image_size=128)
-    else:
-        cfg.train_dataloader.batch_size = 1
+def shrink(cfg):
+    """Make a config run in seconds: small pictures, one or two of them, but the whole model."""
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg[key]
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
+        if 'shapes' in loader.dataset:
+            loader.dataset.shapes = dict(num_train=8, num_val=2, image_size=SIZE)
+        for step in loader.dataset.pipeline:
+            if 'scale' in step:
+                step.scale = (SIZE, SIZE)
+            if step.get('crop_type', 'absolute') == 'absolute' and 'crop_size' in step:
+                step.crop_size = (SIZE, SIZE)
+    preprocessor = cfg.model.data_preprocessor
+    preprocessor.pad_size_divisor = min(preprocessor.pad_size_divisor, SIZE)
+    cfg.model.backbone.init_cfg = None  # no pretrained weights are fetched
+    return cfg
+
+
+def check_runs(cfg, tmp_path):
     check_data(cfg, ('train_dataloader', 'val_dataloader', 'test_dataloader'))
     cfg.work_dir = str(tmp_path)
-    cfg.model.backbone.init_cfg = None  # no pretrained weights are fetched
-    cfg.experiment_name = f'{name}-{way}'.replace(':', '')
+    cfg.experiment_name = tmp_path.name
     runner = Runner.from_cfg(cfg)
     check_model(runner.model)
     runner.build_optim_wrapper(cfg.optim_wrapper)
-    train = runner.build_dataloader(cfg.train_dataloader, seed=0)
-    val = runner.build_val_loop(cfg.val_cfg)
-    assert type(runner.model).__module__.startswith('mmdet.')
-    assert type(runner.model.neck).__module__.startswith('mmnasfpn.')
-    losses = runner.model(**runner.model.data_preprocessor(next(iter(train)), True), mode='loss')
+    train_loader = runner.build_dataloader(cfg.train_dataloader, seed=0)
+    loader = runner.build_dataloader(cfg.test_dataloader)
+    model = runner.model
+    losses = model(**model.data_preprocessor(next(iter(train_loader)), True), mode='loss')
     assert set(losses) == {'loss_cls', 'loss_bbox'}
     assert all(loss.isfinite() for level_losses in losses.values() for loss in level_losses)
-    runner.model.eval()
-    detections = runner.model.val_step(next(iter(val.dataloader)))
+    model.train(False)
+    detections = model.val_step(next(iter(loader)))
     assert all('pred_instances' in sample for sample in detections)
     with torch.no_grad():
-        scores, boxes = runner.model(torch.zeros(1, 3, 100, 132))
-    assert [x.shape[-2:] for x in scores] == [(13, 17), (7, 9), (4, 5), (2, 3), (1, 2)]
+        scores, boxes = model(torch.zeros(1, 3, 100, 132))
+    sizes = [(13, 17), (7, 9), (4, 5), (2, 3), (1, 2)]
+    assert [x.shape[-2:] for x in scores] == sizes[:model.neck.num_outs]
     assert all(x.shape[1] == 9 * 4 for x in boxes)
+    assert all(x.shape[1] == 9 * model.bbox_head.num_classes for x in scores)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_builds_and_runs_loss_and_predict(name, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    check_runs(shrink(load(name, 'path', tmp_path)), tmp_path)
+
+
+@pytest.mark.parametrize('name', THROUGH_PACKAGE)
+def test_config_builds_and_runs_through_the_package(name, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    check_runs(shrink(load(name, 'mmnasfpn::', tmp_path)), tmp_path)
+
+
+def without_scope(value):
+    """Drop the marks of where a part comes from, which ``package::`` adds to it."""
+    if isinstance(value, dict):
+        return {key: without_scope(item) for key, item in value.items() if key != '_scope_'}
+    return [without_scope(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_is_the_same_through_the_package(name, tmp_path):
+    one, other = (without_scope(load(name, way, tmp_path).to_dict()) for way in ('path', 'mmnasfpn::'))
+    assert one == other
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_name_says_what_the_config_is(name):
+    cfg = Config.fromfile(FOLDER / name)
+    neck, head, backbone = cfg.model.neck, cfg.model.bbox_head, cfg.model.backbone
+    stacks, dimension = re.search(r'fpn(?:lite)?-(?:(\d)x)?(\d+)', name).groups()
+    assert neck.out_channels == head.in_channels == head.feat_channels == int(dimension)
+    assert neck.get('stack_times') == (int(stacks) if stacks else None)
+    kind = re.search(r'_(stacked-fpn|nasfpnlite|fpnlite|nasfpn|fpn)-', name).group(1)
+    assert neck.type == ('mmnasfpn.FPN' if kind in ('fpn', 'fpnlite') else 'mmnasfpn.NASFPN')
+    assert neck.get('genotype') == {'stacked-fpn': 'fpn', 'nasfpnlite': 'nasfpn_lite'}.get(kind)
+    assert neck.get('separable', False) == kind.endswith('lite')
+    family, depth = re.search(r'_(r|mobilenetv2|amoebanet)(\d+)?', name).groups()
+    assert backbone.type.split('.')[-1] == {
+        'r': 'ResNet', 'mobilenetv2': 'MobileNetV2', 'amoebanet': 'AmoebaNet'}[family]
+    assert backbone.get('depth') == (int(depth) if family == 'r' else None)
+    size = re.search(r'_(?:crop)?(\d+)-', name)
+    if name in COCO:
+        assert cfg.image_size == (int(size.group(1)),) * 2
+        check_sizes(cfg)
+    epochs = re.search(r'[-_](\d+)e_', name)
+    if epochs:
+        assert cfg.train_cfg.max_epochs == int(epochs.group(1))
+        assert max(s.end for s in cfg.param_scheduler if s.by_epoch or name in SHAPES) in (
+            cfg.train_cfg.max_epochs, 50 * cfg.train_cfg.max_epochs)
+    else:
+        assert '-50k_' in name and cfg.train_cfg.max_iters == cfg.param_scheduler[1].end == 50_000
+    drops = '-dropblock' in name
+    assert (neck.get('dropblock_cfg') == dict(keep_prob=0.9, block_size=3)) is drops
+    assert any(hook.type == 'mmnasfpn.DropBlockRampHook' for hook in cfg.custom_hooks) is drops
+
+
+def check_sizes(cfg):
+    """Check that every picture of a COCO config is brought to its image size and padded to it."""
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        sizes = [step.get('scale') or step.get('crop_size') for step in loader.dataset.pipeline
+                 if step.type in ('RandomResize', 'mmdet.Resize')
+                 or (step.type == 'mmdet.RandomCrop' and 'crop_type' not in step)]
+        assert sizes and all(size == cfg.image_size for size in sizes)
+    if 'tta_model' not in cfg and cfg.image_size != (320, 320):  # Lite resizes to the square itself
+        assert cfg.model.data_preprocessor.pad_size_divisor == cfg.image_size[0]
 
 
 def test_r50_config_is_the_recipe_of_section_4_1():
-    cfg = Config.fromfile(REPO / 'configs/nasfpn' / R50)
+    cfg = Config.fromfile(FOLDER / R50)
     assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.08, momentum=0.9, weight_decay=1e-4)
     warm_up, steps = cfg.param_scheduler
     assert warm_up.start_factor * 0.08 == pytest.approx(0.0067) and warm_up.end == 500
@@ -94,17 +186,164 @@ def test_r50_config_is_the_recipe_of_section_4_1():
     assert (assigner.pos_iou_thr, assigner.neg_iou_thr) == (0.5, 0.5)
 
 
-def test_r50_model_has_the_parameters_that_the_paper_counts():
+def test_dropblock_configs_train_150_epochs_with_steps_at_120_and_140():
+    dropping = [name for name in COCO if '-dropblock' in name and 'coslr' not in name]
+    assert len(dropping) == 3
+    for name in dropping:
+        cfg = Config.fromfile(FOLDER / name)
+        _, steps = cfg.param_scheduler
+        assert (steps.milestones, steps.end, cfg.train_cfg.max_epochs) == ([120, 140], 150, 150)
+
+
+def test_amoebanet_at_1280_has_a_cosine_schedule_over_all_epochs():
+    cosine = [name for name in COCO if 'coslr' in name]
+    assert len(cosine) == 3 and all('amoebanet' in name and '1280' in name for name in cosine)
+    for name in cosine:
+        cfg = Config.fromfile(FOLDER / name)
+        warm_up, decay = cfg.param_scheduler
+        assert (warm_up.type, decay.type) == ('LinearLR', 'CosineAnnealingLR')
+        assert decay.end == decay.T_max == cfg.train_cfg.max_epochs
+
+
+def test_lite_configs_are_the_recipe_of_the_object_detection_api():
+    for name in (name for name in COCO if '-50k_' in name):
+        cfg = Config.fromfile(FOLDER / name)
+        warm_up, decay = cfg.param_scheduler
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.08, momentum=0.9, weight_decay=4e-5)
+        assert warm_up.start_factor * 0.08 == pytest.approx(0.0267) and warm_up.end == 1000
+        assert (decay.type, decay.begin, decay.end) == ('CosineAnnealingLR', 1000, 50_000)
+        assert cfg.auto_scale_lr.base_batch_size == 128
+        assert cfg.model.bbox_head.anchor_generator.strides == [8, 16, 32, 64]
+        for norm_cfg in (cfg.model.backbone.norm_cfg, cfg.model.neck.norm_cfg,
+                         cfg.model.bbox_head.norm_cfg):
+            assert (norm_cfg.momentum, norm_cfg.eps) == (0.003, 1e-3)
+
+
+def test_the_lite_schedule_runs_and_resumes_in_steps(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    cfg = load_config(str(FOLDER / 'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-50k_coco.py'),
+                      str(tmp_path))
+    shrink(cfg)
+    cfg.train_cfg.update(max_iters=3, val_interval=3)
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.default_hooks.logger.interval = 1
+    cfg.model.backbone.widen_factor = 0.25
+    cfg.model.neck.update(in_channels=[8, 24, 80], stack_times=1)
+    resumed = copy.deepcopy(cfg)
+    cfg.experiment_name, resumed.experiment_name = 'first', 'second'
+    train(cfg)
+    assert {path.name for path in tmp_path.glob('*.pth')} == {'iter_2.pth', 'iter_3.pth'}
+    resumed.train_cfg.max_iters = 4
+    train(resumed, resume=True)
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
+
+
+FAMILIES = {
+    'Lite': 'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py',
+    'AmoebaNet': 'retinanet_amoebanet-n3f32_nasfpn-3x64_7e_shapes.py',
+    'MobileNetV2': 'retinanet_mobilenetv2-w025_nasfpn-3x64_7e_shapes.py',
+    'FPN': 'retinanet_r18-w16_fpn-64_7e_shapes.py',
+    'stacked FPN': 'retinanet_r18-w16_stacked-fpn-3x64_7e_shapes.py',
+    'DropBlock': 'retinanet_r18-w16_nasfpn-3x64-dropblock_7e_shapes.py',
+    'NAS-FPN': 'retinanet_r18-w16_nasfpn-3x64_7e_shapes.py',
+}
+
+
+@HOOKS.register_module()
+class CheckGradients(Hook):
+    """Fail where a parameter never gets a gradient, which distributed training refuses."""
+
+    def before_train(self, runner):
+        self.without = {name for name, _ in runner.model.named_parameters()}
+        for name, parameter in runner.model.named_parameters():
+            parameter.register_hook(lambda gradient, name=name: self.without.discard(name))
+
+    def after_train(self, runner):
+        assert not self.without
+
+
+def test_there_is_a_shapes_config_of_every_family():
+    assert sorted(FAMILIES.values()) == SHAPES
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_shapes_config_trains_with_falling_loss_and_a_gradient_everywhere(
+        family, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    cfg = shrink(load_config(str(FOLDER / FAMILIES[family]), str(tmp_path)))
+    cfg.experiment_name = cfg.visualizer.name = family
+    cfg.train_dataloader.batch_size = 4
+    cfg.param_scheduler = []  # the warm-up alone is longer
+    cfg.train_cfg.update(max_epochs=12, val_interval=100)
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.interval = 12
+    cfg.custom_hooks.append(dict(type='mmnasfpn.CheckGradients'))
+    train(cfg)
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
+    losses = [entry['loss'] for entry in map(json.loads, log.read_text().splitlines())
+              if 'loss' in entry]
+    assert len(losses) == 24
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+
+
+def test_the_submission_of_test_dev_is_written(folder, tmp_path, tool_env):
+    config = tmp_path / 'small.py'
+    config.write_text(f'''
+_base_ = {str(FOLDER / 'retinanet_r50_nasfpn-7x256_crop640-50e_coco-testdev.py')!r}
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=32),
+    backbone=dict(depth=18, base_channels=4, init_cfg=None),
+    neck=dict(in_channels=[4, 8, 16, 32], out_channels=8, stack_times=1),
+    bbox_head=dict(in_channels=8, feat_channels=8), test_cfg=dict(score_thr=0.0, nms_pre=10))
+''')
+    checkpoint = write_checkpoint(config, tmp_path)
+    run_python(REPO / 'tools/test.py', config, checkpoint, '--work-dir', tmp_path / 'w', '--cfg-options',
+               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
+               env=tool_env, cwd=folder)
+    detections = json.loads((folder / 'work_dirs/coco_test-dev.bbox.json').read_text())
+    assert detections
+    assert set(detections[0]) == {'image_id', 'bbox', 'score', 'category_id'}
+    assert {d['category_id'] for d in detections} <= set(range(1, 81))
+
+
+def test_test_time_augmentation_tests_at_three_sizes_flipped_too(folder, tmp_path, tool_env):
+    cfg = Config.fromfile(FOLDER / 'retinanet_r50_nasfpn-7x256_crop640-50e_coco-tta.py')
+    resizes, flips, *_ = cfg.tta_pipeline[1].transforms
+    assert [step.scale for step in resizes] == [(512, 512), (640, 640), (768, 768)]
+    assert [step.prob for step in flips] == [1.0, 0.0]
+    config = tmp_path / 'small.py'
+    config.write_text(f'''
+_base_ = {str(FOLDER / 'retinanet_r50_nasfpn-7x256_crop640-50e_coco-tta.py')!r}
+model = dict(
+    backbone=dict(depth=18, base_channels=4, init_cfg=None),
+    neck=dict(in_channels=[4, 8, 16, 32], out_channels=8, stack_times=1),
+    bbox_head=dict(in_channels=8, feat_channels=8), test_cfg=dict(score_thr=0.0, nms_pre=10))
+''')
+    run_python(REPO / 'tools/test.py', config, write_checkpoint(config, tmp_path), '--tta', '--work-dir',
+               tmp_path / 'w', '--json', tmp_path / 'm.json', '--cfg-options',
+               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
+               env=tool_env, cwd=folder)
+    assert 'coco/bbox_mAP' in json.loads((tmp_path / 'm.json').read_text())['metrics']
+
+
+def write_checkpoint(config, tmp_path):
     init_default_scope('mmdet')
-    cfg = Config.fromfile(REPO / 'configs/nasfpn' / R50)
-    cfg.model.bbox_head.num_classes = 90  # the paper predicts COCO's 90 category ids
-    model = MODELS.build(cfg.model)
-    millions = sum(p.numel() for p in model.parameters()) / 1e6
-    assert millions == pytest.approx(60.3, rel=0.01)  # Table 1
+    model = MODELS.build(Config.fromfile(config).model)
+    path = tmp_path / 'random.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    return path
 
 
 def test_every_config_is_in_the_metafile_and_no_other():
-    models = yaml.safe_load((REPO / 'configs/nasfpn/metafile.yml').read_text())['Models']
+    models = yaml.safe_load((FOLDER / 'metafile.yml').read_text())['Models']
     assert sorted(Path(model['Config']).name for model in models) == CONFIGS
     for model in models:
         assert model['Config'] == f"configs/nasfpn/{model['Name']}.py"
+        expected = 'generated shapes' if model['Name'].endswith('_shapes') else 'COCO'
+        assert model['Metadata']['Training Data'] == expected
+
+
+def test_every_config_is_in_the_readme():
+    text = (FOLDER / 'README.md').read_text()
+    for name in CONFIGS:
+        assert f'[{name[:-3]}]({name})' in text

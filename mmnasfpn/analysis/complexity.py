@@ -1,6 +1,5 @@
 """Parameters and FLOPs of a detector, counted on its real modules."""
 import copy
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +63,13 @@ def count_complexity(cfg: Config, image_size: tuple[int, int],
         _set_num_classes(model_cfg, num_classes)
     two_stage = 'roi_head' in model_cfg
     scope = cfg.get('default_scope', 'mmdet')
-    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng(devices=[]), \
-            nullcontext() if two_stage else torch.device('meta'):
+    device = torch.device('cpu' if two_stage else 'meta')
+    with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = MODELS.build(model_cfg)
+        with device:
+            model = MODELS.build(model_cfg)
         model.train(False)  # mmdet's own train() may return None
-        image = torch.zeros(1, 3, *image_size)
-        flops, uncounted = _run(model, image, two_stage)
+        flops, uncounted = _run(model, torch.zeros(1, 3, *image_size, device=device), two_stage)
     return Complexity(sum(p.numel() for p in model.parameters()), flops, uncounted)
 
 

@@ -72,11 +72,14 @@ class LiteRetinaHead(AnchorHead):
             channels[-1], self.num_base_priors * self.bbox_coder.encode_size, 3, None, separable=True)
 
     def init_weights(self) -> None:
-        """Initialize as RetinaNet does: normal of 0.01, and a prior of 0.01 for each class."""
+        """Initialize as RetinaNet does: normal of 0.01, and a prior of 0.01 for each class.
+
+        That holds for the pointwise convolutions; the depthwise ones before them stay as PyTorch
+        makes them: after two of 0.01 in a row, maps and gradients would be next to nothing.
+        """
         super().init_weights()
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                normal_init(module, std=0.01)
+        for conv in (*self.convs, self.retina_cls, self.retina_reg):
+            normal_init(conv.pointwise_conv.conv, std=0.01)
         last: Any = self.retina_cls.pointwise_conv
         nn.init.constant_(last.conv.bias, bias_init_with_prob(0.01))
 
