@@ -8,6 +8,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 import mmnasfpn.genotypes.genotype
 import mmnasfpn.genotypes.zoo
+import mmnasfpn.models.backbones.amoebanet
+import mmnasfpn.models.necks.fpn
 import mmnasfpn.models.necks.nasfpn
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks import NASFPN
@@ -18,8 +20,9 @@ PYTHON = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
 CONFIGS = [block for block in PYTHON if '_base_ =' in block]
 
 
-@pytest.mark.parametrize('module', [mmnasfpn.genotypes.genotype, mmnasfpn.genotypes.zoo,
-                                    mmnasfpn.models.necks.nasfpn], ids=lambda m: m.__name__)
+@pytest.mark.parametrize('module', [
+    mmnasfpn.genotypes.genotype, mmnasfpn.genotypes.zoo, mmnasfpn.models.backbones.amoebanet,
+    mmnasfpn.models.necks.fpn, mmnasfpn.models.necks.nasfpn], ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -40,7 +43,7 @@ def test_configs_in_the_readme_build(text, tmp_path):
 
 
 def test_the_readme_has_configs_for_each_purpose():
-    assert len(CONFIGS) == 3
+    assert len(CONFIGS) == 4
 
 
 def test_the_neck_in_plain_python():

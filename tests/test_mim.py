@@ -51,3 +51,19 @@ def test_runs_a_tool(installed, tmp_path):
     mim('run', 'mmnasfpn', 'make_shapes', 's', '--num-train', 2, '--num-val', 1,
         '--image-size', 128, env=installed, cwd=tmp_path)
     assert (tmp_path / 's' / 'annotations' / 'val.json').is_file()
+
+
+def test_search_lists_the_models(installed, tmp_path):
+    output = mim('search', 'mmnasfpn', '--model', 'nas-fpn', env=installed, cwd=tmp_path)
+    assert output.count('config id:') == len(list(DEMO_CONFIG.parent.glob('*.py')))
+    found = mim('search', 'mmnasfpn', '--condition', 'flops_in_billions>275,flops_in_billions<280',
+                '--field', 'parameters_in_millions', 'flops_in_billions', env=installed, cwd=tmp_path)
+    assert found.count('config id:') == 1 and '59.84' in found and '276.63' in found
+
+
+def test_tools_find_what_the_package_carries(installed, tmp_path):
+    mim('run', 'mmnasfpn', 'paper_table', '--rows', 'fpnlite-mbv2-64-320', '--json', 't.json',
+        env=installed, cwd=tmp_path)
+    assert (tmp_path / 't.json').is_file()
+    mim('run', 'mmnasfpn', 'draw_genotype', 'nasfpn', '--out', 'n.png', env=installed, cwd=tmp_path)
+    assert (tmp_path / 'n.png').is_file()

@@ -66,10 +66,11 @@ def _cell(value: float | tuple[float | None, float | None] | None) -> str:
 
 def show_amoebanet_sizes() -> None:
     table = Table('cells', 'filters', 'FPN: params (M)', 'FLOPs (B)', 'NAS-FPN: params (M)', 'FLOPs (B)',
-                  'backbone alone (M)')
+                  'backbone (M)', 'left by FPN', 'left by NAS-FPN',
+                  title="In brackets against the paper; left: the paper's total less our neck and head")
     for fit in track(fit_amoebanet(), description='Sizes', transient=True):
         table.add_row(str(fit.num_cells), str(fit.filters), *map(_cell, fit.figures),
-                      _cell(fit.backbone_params_m))
+                      _cell(fit.backbone_params_m), *map(_cell, fit.left_params_m))
     _console().print(table)
 
 

@@ -83,9 +83,11 @@ def write_metafile(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _metadata(row: Row) -> dict[str, Any]:
+    # Units without brackets: MIM takes the names of fields for regular expressions.
     assert row.params_m_80 is not None and row.flops_b_80 is not None
     return {'Training Data': 'COCO', 'Image Size': row.image_size,
-            'Parameters (M)': round(row.params_m_80, 2), 'FLOPs (B)': round(row.flops_b_80, 2)}
+            'Parameters in Millions': round(row.params_m_80, 2),
+            'FLOPs in Billions': round(row.flops_b_80, 2)}
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

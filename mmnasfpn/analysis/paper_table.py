@@ -213,12 +213,15 @@ class AmoebaNetFit:
         backbone_params_m (float): Million parameters of the backbone alone.
         figures (tuple): Million parameters and billion FLOPs with FPN, then with NAS-FPN, each with
             its difference from the paper's in percent.
+        left_params_m (tuple): Million parameters that the paper's totals, with FPN and with NAS-FPN,
+            leave for the backbone after neck and head. They disagree with each other.
     """
 
     num_cells: int
     filters: int
     backbone_params_m: float
     figures: tuple[tuple[float, float], ...]
+    left_params_m: tuple[float, ...]
 
 
 #: Sizes of AmoebaNet-D whose FLOPs come near the paper's.
@@ -234,7 +237,9 @@ def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterat
     paper = read_table_1()
     for num_cells, filters in sizes:
         backbone = AmoebaNet(num_cells, filters)
+        params = sum(p.numel() for p in backbone.parameters()) / 1e6
         figures: list[tuple[float, float]] = []
+        left: list[float] = []
         for row in ('fpn-amoebanet-256-1280', 'nasfpn-amoebanet-7x384-1280'):
             config = TABLE_1[row].config
             assert config is not None
@@ -244,8 +249,8 @@ def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterat
             count = count_complexity(cfg, (1280, 1280), PAPER_CLASSES)
             for value, column in ((count.params / 1e6, 'params_m'), (count.flops / 1e9, 'flops_b')):
                 figures.append((value, 100 * (value / float(paper[row][column]) - 1)))
-        params = sum(p.numel() for p in backbone.parameters()) / 1e6
-        yield AmoebaNetFit(num_cells, filters, params, tuple(figures))
+            left.append(float(paper[row]['params_m']) - (count.params / 1e6 - params))
+        yield AmoebaNetFit(num_cells, filters, params, tuple(figures), tuple(left))
 
 
 def _image_size(config: str) -> str:

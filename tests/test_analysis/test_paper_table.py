@@ -109,7 +109,8 @@ def test_the_metafile_is_what_the_tool_writes(tmp_path):
     assert copy.read_text() == path.read_text(), 'run tools/paper_table.py'
     models = {model['Name']: model for model in yaml.safe_load(path.read_text())['Models']}
     assert models['retinanet_r50_nasfpn-7x256_crop640-50e_coco']['Metadata'] == {
-        'Training Data': 'COCO', 'Image Size': '640', 'Parameters (M)': 59.84, 'FLOPs (B)': 276.63}
+        'Training Data': 'COCO', 'Image Size': '640', 'Parameters in Millions': 59.84,
+        'FLOPs in Billions': 276.63}
 
 
 def test_markdown_goes_between_the_marks_only(tmp_path):
@@ -157,6 +158,11 @@ def test_the_chosen_amoebanet_fits_within_the_bounds_where_a_deeper_one_does_not
     assert all(abs(row.flops_diff_percent) < 1 and abs(row.params_diff_percent) < 10 for row in rows)
     assert max(abs(percent) for _, percent in deeper.figures[1::2]) > 1
     assert max(abs(percent) for _, percent in deeper.figures[::2]) > 10
+    text = (CONFIGS / 'README.md').read_text()
+    figures = [(row.params_m, row.params_diff_percent) for row in rows] + [
+        (row.flops_b, row.flops_diff_percent) for row in rows] + list(deeper.figures)
+    assert all(f'{value:.2f} ({percent:+.1f}%)' in text for value, percent in figures)
+    assert all(f'| {value:.2f} |' in text for value in (deeper.backbone_params_m, *deeper.left_params_m))
 
 
 def test_figures_8_and_9_are_drawn_from_the_counts(tmp_path):
