@@ -47,12 +47,12 @@ TABLE_1: dict[str, Source] = {
     'ssdlite-mbv2-320': Source('mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco'),
     'ssdlite-mnasnet-320': Source(None, 'MMDetection has no MnasNet'),
     'ssdlite-mnasnet92-320': Source(None, 'MMDetection has no MnasNet'),
-    'fpnlite-mbv2-64-320': Source('retinanet-lite_mobilenetv2_fpnlite-64_320-50k_coco'),
-    'fpnlite-mbv2-128-320': Source('retinanet-lite_mobilenetv2_fpnlite-128_320-50k_coco'),
+    'fpnlite-mbv2-64-320': Source('retinanet-lite_mobilenetv2_fpnlite-64_320-55e_coco'),
+    'fpnlite-mbv2-128-320': Source('retinanet-lite_mobilenetv2_fpnlite-128_320-55e_coco'),
     'nasfpnlite-mbv2-3x48-320': Source(
-        'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-50k_coco', _PROVISIONAL),
+        'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-55e_coco', _PROVISIONAL),
     'nasfpnlite-mbv2-7x64-320': Source(
-        'retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-50k_coco', _PROVISIONAL),
+        'retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco', _PROVISIONAL),
     'yolov3-608': Source('mmdet::yolo/yolov3_d53_8xb8-ms-608-273e_coco'),
     'cornernet-512': Source('mmdet::cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco'),
     'maskrcnn-x152': Source(

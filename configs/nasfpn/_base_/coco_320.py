@@ -20,8 +20,6 @@ test_pipeline = [
          meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 # 16 images on each of 8 GPUs make a batch of 128.
-train_dataloader = dict(
-    batch_size=16, num_workers=4, sampler=dict(_delete_=True, type='InfiniteSampler'),
-    dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=16, num_workers=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

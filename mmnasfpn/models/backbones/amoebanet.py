@@ -236,7 +236,8 @@ class AmoebaNet(BaseModule):
             Defaults to -1.
         norm_cfg (Mapping): Normalisation. Defaults to ``dict(type='BN')``.
         norm_eval (bool): Keep all BN layers in evaluation mode. Defaults to False.
-        with_cp (bool): Recompute cells in the backward pass, to save memory. Defaults to False.
+        with_cp (bool): Recompute cells in the backward pass, to save memory; their BN statistics
+            are then updated twice a step. Defaults to False.
         drop_path_prob (float): Probability, in [0, 1), of dropping an operation's result in the
             last cell; it grows linearly with depth. Defaults to 0.
         init_cfg (dict | Sequence | None): MMEngine's initialisation. Defaults to Kaiming for

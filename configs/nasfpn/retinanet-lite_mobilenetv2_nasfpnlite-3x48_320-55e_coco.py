@@ -1,5 +1,5 @@
 # MobileNetV2, NAS-FPNLite 3 @ 48 at 320x320. PROVISIONAL: the paper's 15 cells are not published.
-_base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-50k_coco.py'
+_base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco.py'
 
 model = dict(
     neck=dict(stack_times=3, out_channels=48),

@@ -1,5 +1,5 @@
 # MobileNetV2, FPNLite @ 64 at 320x320.
-_base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-50k_coco.py'
+_base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco.py'
 
 model = dict(
     neck=dict(

@@ -2,6 +2,6 @@
 _base_ = [
     './_base_/retinanet-lite_mobilenetv2_nasfpnlite.py',
     './_base_/coco_320.py',
-    './_base_/schedule_50k-lite.py',
-    './_base_/runtime_iters.py',
+    './_base_/schedule_55e_lite.py',
+    './_base_/runtime.py',
 ]
