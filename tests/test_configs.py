@@ -150,6 +150,32 @@ def test_the_name_says_what_the_config_is(name):
     drops = '-dropblock' in name
     assert (neck.get('dropblock_cfg') == dict(keep_prob=0.9, block_size=3)) is drops
     assert any(hook.type == 'mmnasfpn.DropBlockRampHook' for hook in cfg.custom_hooks) is drops
+    assert cfg.randomness == (dict(seed=0, diff_rank_seed=True) if drops else dict(seed=0))
+
+
+def test_each_process_drops_blocks_of_its_own_and_reads_other_pictures(tmp_path, tool_env):
+    config = FOLDER / 'retinanet_r50_nasfpn-7x256-dropblock_crop1024-150e_coco.py'
+    script = tmp_path / 'script.py'
+    script.write_text(f'''
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
+from mmengine.runner import set_random_seed
+from mmnasfpn.models.ops import drop_block
+
+dist.init_process_group('gloo')
+set_random_seed(**Config.fromfile({str(config)!r}).randomness)
+pictures = list(DefaultSampler(range(8), seed=None))
+kept = (drop_block(torch.ones(1, 1, 16, 16), 0.5, 3) > 0).tolist()
+results = [None, None]
+dist.all_gather_object(results, (kept, pictures))
+(kept, pictures), (other_kept, other_pictures) = results
+assert kept != other_kept
+assert sorted(pictures + other_pictures) == list(range(8))
+''')
+    run_python('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script,
+               env=tool_env)
 
 
 def check_sizes(cfg):
@@ -159,6 +185,9 @@ def check_sizes(cfg):
                  if step.type in ('RandomResize', 'mmdet.Resize')
                  or (step.type == 'mmdet.RandomCrop' and 'crop_type' not in step)]
         assert sizes and all(size == cfg.image_size for size in sizes)
+    assert cfg.train_pipeline == cfg.train_dataloader.dataset.pipeline
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert cfg.test_pipeline == loader.dataset.pipeline
     if 'tta_model' not in cfg and cfg.image_size != (320, 320):  # Lite resizes to the square itself
         assert cfg.model.data_preprocessor.pad_size_divisor == cfg.image_size[0]
 

@@ -27,4 +27,5 @@ def test_what_we_add_is_found_from_the_root_and_does_not_hide_mmdets(name, scope
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         assert ROOTS[name].get(scoped).__module__.startswith('mmnasfpn.')
-    assert root.MODELS.get('mmdet.NASFPN').__module__.startswith('mmdet.')
+    for name in ('NASFPN', 'FPN', 'MobileNetV2'):
+        assert root.MODELS.get(f'mmdet.{name}').__module__.startswith('mmdet.')

@@ -1,36 +1,66 @@
 """Count parameters and FLOPs of the paper's models and set them beside the paper's figures."""
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmnasfpn.analysis.model_tables import write_markdown, write_metafile
-from mmnasfpn.analysis.paper_table import TABLE_1, Row, all_rows, check_rows, count_row, fit_amoebanet
+from mmnasfpn.analysis.model_tables import (
+    AMOEBANET_PART,
+    MODELS_PART,
+    amoebanet_to_markdown,
+    check_markdown,
+    to_markdown,
+    write_markdown,
+    write_metafile,
+)
+from mmnasfpn.analysis.paper_table import (
+    TABLE_1,
+    AmoebaNetFit,
+    Row,
+    all_rows,
+    count_row,
+    find_rows,
+    fit_amoebanet,
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', nargs='+', metavar='ROW',
-                        help="ids of Table 1's rows, names of configs of the figures, or all for both "
-                             "(all rows of Table 1; all with --markdown or --metafile)")
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the rows as JSON')
+                        help="ids of Table 1's rows, names of configs, or all for these and all models "
+                             'of the figures (all rows of Table 1; all with --markdown or --metafile)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures as JSON')
     parser.add_argument('--markdown', type=Path, metavar='FILE',
-                        help='write the tables, into the marked place of a file that exists')
+                        help='write the tables, between the marks of a file that exists')
     parser.add_argument('--metafile', type=Path, metavar='FILE', help="update MIM's metafile.yml")
     parser.add_argument('--amoebanet-sizes', action='store_true',
                         help="instead, show how sizes of AmoebaNet-D fit the paper's two models")
     args = parser.parse_args()
-    if args.rows == ['all']:
-        args.rows = all_rows()
-    if args.rows:
-        try:
-            check_rows(args.rows)
-        except ValueError as error:
-            parser.error(f'--rows: {error}')
+    try:
+        check_args(args)
+    except ValueError as error:
+        parser.error(str(error))
     return args
+
+
+def check_args(args: argparse.Namespace) -> None:
+    """Check what would fail only after minutes of counting."""
+    args.part = AMOEBANET_PART if args.amoebanet_sizes else MODELS_PART
+    if args.rows:
+        args.rows = find_rows(args.rows)
+        if args.markdown and args.markdown.exists() and args.rows != all_rows():
+            raise ValueError(f'--rows: {args.markdown} exists, and other rows would be lost from it: '
+                             'leave --rows out, or give a new file')
+    if args.markdown:
+        check_markdown(args.markdown, args.part)
+    if args.metafile and not args.metafile.is_file():
+        raise ValueError(f'--metafile: there is no file {args.metafile}')
+    if args.json and args.json.is_dir():
+        raise ValueError(f'--json: {args.json} is a folder')
 
 
 def show(rows: list[Row]) -> None:
@@ -64,11 +94,11 @@ def _cell(value: float | tuple[float | None, float | None] | None) -> str:
     return '' if value is None else f'{value:.2f}'
 
 
-def show_amoebanet_sizes() -> None:
+def show_amoebanet_sizes(fits: list[AmoebaNetFit]) -> None:
     table = Table('cells', 'filters', 'FPN: params (M)', 'FLOPs (B)', 'NAS-FPN: params (M)', 'FLOPs (B)',
                   'backbone (M)', 'left by FPN', 'left by NAS-FPN',
                   title="In brackets against the paper; left: the paper's total less our neck and head")
-    for fit in track(fit_amoebanet(), description='Sizes', transient=True):
+    for fit in fits:
         table.add_row(str(fit.num_cells), str(fit.filters), *map(_cell, fit.figures),
                       _cell(fit.backbone_params_m), *map(_cell, fit.left_params_m))
     _console().print(table)
@@ -77,18 +107,21 @@ def show_amoebanet_sizes() -> None:
 def main() -> None:
     args = parse_args()
     if args.amoebanet_sizes:
-        show_amoebanet_sizes()
-        return
-    ids = args.rows or (all_rows() if args.markdown or args.metafile else list(TABLE_1))
-    rows = [count_row(row) for row in track(ids, description='Counting', transient=True)]
-    show(rows)
+        fits = list(track(fit_amoebanet(), description='Sizes', transient=True))
+        show_amoebanet_sizes(fits)
+        data, markdown = dict(sizes=[asdict(fit) for fit in fits]), amoebanet_to_markdown(fits)
+    else:
+        ids = args.rows or (all_rows() if args.markdown or args.metafile else list(TABLE_1))
+        rows = [count_row(row) for row in track(ids, description='Counting', transient=True)]
+        show(rows)
+        data, markdown = dict(rows=[asdict(row) for row in rows]), to_markdown(rows)
+        if args.metafile:
+            write_metafile(args.metafile, rows)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(dict(rows=[row.to_dict() for row in rows]), indent=2) + '\n')
+        args.json.write_text(json.dumps(data, indent=2) + '\n')
     if args.markdown:
-        write_markdown(args.markdown, rows)
-    if args.metafile:
-        write_metafile(args.metafile, rows)
+        write_markdown(args.markdown, markdown, args.part)
 
 
 if __name__ == '__main__':

@@ -16,16 +16,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--counts', type=Path, metavar='FILE',
                         help='what `paper_table.py --rows all --json FILE` wrote (counts anew)')
     args = parser.parse_args()
-    if args.counts and not args.counts.is_file():
-        parser.error(f'--counts: there is no file {args.counts}')
+    args.rows = {}
+    if args.counts:
+        try:
+            args.rows = {row['row']: Row(**row) for row in json.loads(args.counts.read_text())['rows']}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(f'--counts: {args.counts} is not what paper_table.py --json writes ({error!r})')
     return args
 
 
 def main() -> None:
     args = parse_args()
-    rows = {}
-    if args.counts:
-        rows = {row['row']: Row(**row) for row in json.loads(args.counts.read_text())['rows']}
+    rows = args.rows
     missing = [row for row in figure_rows() if row not in rows]
     for row in track(missing, description='Counting', transient=True, disable=not missing):
         rows[row] = count_row(row)

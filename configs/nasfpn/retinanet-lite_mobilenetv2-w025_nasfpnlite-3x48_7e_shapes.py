@@ -13,4 +13,6 @@ model = dict(
     backbone=dict(widen_factor=0.25, norm_cfg=norm_cfg, init_cfg=None),
     neck=dict(in_channels=[8, 24, 80], stack_times=3, out_channels=48, norm_cfg=norm_cfg),
     bbox_head=dict(num_classes=3, in_channels=48, feat_channels=48, norm_cfg=norm_cfg))
+# Separable convolutions take a higher one than the others'.
+optim_wrapper = dict(optimizer=dict(lr=1e-2))
 default_hooks = dict(logger=dict(interval=10))

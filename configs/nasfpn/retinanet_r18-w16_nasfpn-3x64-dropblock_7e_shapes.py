@@ -3,3 +3,4 @@ _base_ = './retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
 model = dict(neck=dict(dropblock_cfg=dict(keep_prob=0.9, block_size=3)))
 custom_hooks = [dict(type='mmdet.NumClassCheckHook'), dict(type='mmnasfpn.DropBlockRampHook')]
+randomness = dict(diff_rank_seed=True)  # each process drops blocks of its own

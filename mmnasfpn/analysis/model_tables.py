@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, Row
+from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNetFit, Row
 
-_BEGIN, _END = '<!-- begin of the counted models -->', '<!-- end of the counted models -->'
+#: Parts of a Markdown file that are written anew, each between two marks.
+MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -41,29 +42,54 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return '\n'.join([*parts, notes] if notes else parts)
 
 
-def write_markdown(path: Path, rows: Sequence[Row]) -> None:
-    """Write the tables to a file: between the marks of one that has them, else alone.
+def amoebanet_to_markdown(fits: Sequence[AmoebaNetFit]) -> str:
+    """Return how sizes of AmoebaNet-D fit the paper's models as a Markdown table."""
+    return _table(
+        ('cells', 'filters', 'FPN: params, M', 'FLOPs, B', 'NAS-FPN: params, M', 'FLOPs, B',
+         'backbone, M', 'left by FPN', 'left by NAS-FPN'),
+        [(str(fit.num_cells), str(fit.filters),
+          *(f'{value:.2f} ({percent:+.1f}%)' for value, percent in fit.figures),
+          _number(fit.backbone_params_m), *map(_number, fit.left_params_m)) for fit in fits])
+
+
+def write_markdown(path: Path, markdown: str, part: str) -> None:
+    """Write Markdown to a file: between the marks of one that exists, else alone.
 
     Args:
-        path (Path): The Markdown file. One that exists must have the lines
-            ``<!-- begin of the counted models -->`` and ``<!-- end of the counted models -->``,
-            between which everything is replaced.
-        rows (Sequence[Row]): The rows.
+        path (Path): The file. One that exists must pass :func:`check_markdown`.
+        markdown (str): What to write.
+        part (str): :data:`MODELS_PART` or :data:`AMOEBANET_PART`.
 
     Raises:
         ValueError: If the file exists and has no such marks.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_markdown(rows), encoding='utf-8')
+        path.write_text(markdown, encoding='utf-8')
         return
+    check_markdown(path, part)
     text = path.read_text(encoding='utf-8')
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError(f'{path} exists, but lacks the lines {_BEGIN} and {_END}, between which the '
-                         'tables go: add them, or give a new file')
-    path.write_text(f'{before}{begin}\n\n{to_markdown(rows)}\n{end}{after}', encoding='utf-8')
+    begin, end = _marks(part)
+    before, rest = text.split(begin, 1)
+    _, after = rest.split(end, 1)
+    path.write_text(f'{before}{begin}\n\n{markdown}\n{end}{after}', encoding='utf-8')
+
+
+def check_markdown(path: Path, part: str) -> None:
+    """Raise a ValueError if a Markdown file exists without the marks between which a part goes.
+
+    They are the lines ``<!-- begin of the <part> -->`` and ``<!-- end of the <part> -->``.
+    """
+    if not path.exists():
+        return
+    begin, end = _marks(part)
+    if end not in path.read_text(encoding='utf-8').partition(begin)[2]:
+        raise ValueError(f'{path} exists, but lacks the lines {begin} and {end}, between which the '
+                         'table goes: add them, or give a new file')
+
+
+def _marks(part: str) -> tuple[str, str]:
+    return f'<!-- begin of the {part} -->', f'<!-- end of the {part} -->'
 
 
 def write_metafile(path: Path, rows: Sequence[Row]) -> None:
@@ -76,8 +102,9 @@ def write_metafile(path: Path, rows: Sequence[Row]) -> None:
     data = yaml.safe_load(path.read_text(encoding='utf-8'))
     counted = {row.config: row for row in rows}
     for model in data['Models']:
-        if model['Name'] in counted:
-            model['Metadata'] = _metadata(counted[model['Name']])
+        name = model['Name'].removesuffix('-testdev').removesuffix('-tta')
+        if name in counted:
+            model['Metadata'] = _metadata(counted[name])
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=105),
                     encoding='utf-8')
 

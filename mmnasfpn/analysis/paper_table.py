@@ -4,7 +4,7 @@ The paper's figures stand in ``paper_table.csv``, which holds its Table 1 as pri
 """
 import csv
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +138,6 @@ class Row:
     uncounted_operators: tuple[str, ...]
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as plain data."""
-        return asdict(self)
-
 
 def read_table_1() -> dict[str, dict[str, str]]:
     """Return the rows of the paper's Table 1 by their ids, each value as text."""
@@ -154,11 +150,23 @@ def all_rows() -> list[str]:
     return [*TABLE_1, *FIGURES]
 
 
-def check_rows(rows: Iterable[str]) -> None:
-    """Raise a ValueError that names the rows that there are if one of these is not among them."""
-    unknown = [row for row in rows if row not in TABLE_1 and row not in FIGURES]
-    if unknown:
-        raise ValueError(f"there are no rows {', '.join(unknown)}; there are: {', '.join(all_rows())}")
+def find_rows(names: Iterable[str]) -> list[str]:
+    """Return the rows that are meant by their ids, by their configs, or by ``all``.
+
+    Raises:
+        ValueError: If there is no such row; names those that there are.
+    """
+    rows = []
+    of_config = {source.config: row for row, source in TABLE_1.items() if source.config}
+    for name in names:
+        row = of_config.get(name, name)
+        if name == 'all':
+            rows += all_rows()
+        elif row in TABLE_1 or row in FIGURES:
+            rows.append(row)
+        else:
+            raise ValueError(f"there is no row {name!r}; there are: {', '.join(all_rows())}")
+    return list(dict.fromkeys(rows))
 
 
 def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
@@ -173,7 +181,7 @@ def count_row(row: str) -> Row:
     """Count one row.
 
     Args:
-        row (str): Id of a row of Table 1, or the name of a config in :data:`FIGURES`.
+        row (str): Id of a row of Table 1, or the name of a config.
 
     Returns:
         Row: The row; its counts are None where there is no model.
@@ -181,7 +189,7 @@ def count_row(row: str) -> Row:
     Raises:
         ValueError: If there is no such row.
     """
-    check_rows([row])
+    (row,) = find_rows([row])
     source = TABLE_1.get(row) or Source(row, _AMOEBANET if 'amoebanet' in row else '')
     paper = read_table_1().get(row, {})
     image_size = paper.get('image_size') or _image_size(row)

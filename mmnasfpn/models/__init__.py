@@ -1,4 +1,7 @@
 """Detector parts, registered with MMEngine under the scope ``mmnasfpn``.
 
-``mmnasfpn.models.necks`` alone needs no mmdet.
+The necks import nothing of mmdet; ``mmnasfpn.models.backbones`` and ``mmnasfpn.models.dense_heads`` do.
 """
+from mmnasfpn.models.necks import FPN, NASFPN
+
+__all__ = ['FPN', 'NASFPN']

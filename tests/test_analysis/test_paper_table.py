@@ -1,17 +1,27 @@
 """The paper's table: each model is the paper's by parameters and FLOPs; the tables are not stale."""
 import json
+import re
+import runpy
+import sys
 from functools import cache
 
 import pytest
 import yaml
 
-from mmnasfpn.analysis.model_tables import to_markdown, write_markdown, write_metafile
+from mmnasfpn.analysis.model_tables import (
+    MODELS_PART,
+    amoebanet_to_markdown,
+    to_markdown,
+    write_markdown,
+    write_metafile,
+)
 from mmnasfpn.analysis.paper_table import (
     FIGURES,
     TABLE_1,
     TEXT_FLOPS,
     all_rows,
     count_row,
+    find_rows,
     fit_amoebanet,
     load,
     read_table_1,
@@ -62,10 +72,9 @@ def test_the_config_of_a_row_is_the_model_that_the_row_names(row):
     assert neck.get('stack_times', 1) == int(paper['stacks'])
     assert neck.get('separable', False) == paper['neck'].endswith('Lite')
     assert (neck.get('dropblock_cfg') is not None) == (paper['dropblock'] == 'yes')
-    assert {'R-50': ('mmdet.ResNet', 'ResNet', 50), 'R-101': ('ResNet', 'mmdet.ResNet', 101),
-            'AmoebaNet-D': ('mmnasfpn.AmoebaNet', None), 'MobileNetV2': ('mmnasfpn.MobileNetV2', None)
-            }[paper['backbone']].count(backbone.get('depth')) == 1
-    assert backbone.type in ('ResNet', 'mmdet.ResNet', 'mmnasfpn.AmoebaNet', 'mmnasfpn.MobileNetV2')
+    assert (backbone.type, backbone.get('depth')) == {
+        'R-50': ('ResNet', 50), 'R-101': ('ResNet', 101), 'AmoebaNet-D': ('mmnasfpn.AmoebaNet', None),
+        'MobileNetV2': ('mmnasfpn.MobileNetV2', None)}[paper['backbone']]
 
 
 def test_comparators_of_yolov3_have_the_flops_that_the_paper_repeats():
@@ -111,25 +120,27 @@ def test_the_metafile_is_what_the_tool_writes(tmp_path):
     assert models['retinanet_r50_nasfpn-7x256_crop640-50e_coco']['Metadata'] == {
         'Training Data': 'COCO', 'Image Size': '640', 'Parameters in Millions': 59.84,
         'FLOPs in Billions': 276.63}
+    assert all('FLOPs in Billions' in model['Metadata'] for name, model in models.items()
+               if not name.endswith('_shapes'))
 
 
 def test_markdown_goes_between_the_marks_only(tmp_path):
-    rows = [count('fpnlite-mbv2-64-320')]
+    markdown = to_markdown([count('fpnlite-mbv2-64-320')])
     new = tmp_path / 'folder/new.md'
-    write_markdown(new, rows)
-    assert new.read_text() == to_markdown(rows)
+    write_markdown(new, markdown, MODELS_PART)
+    assert new.read_text() == markdown
     marked = tmp_path / 'marked.md'
     marked.write_text('a\n<!-- begin of the counted models -->\nold\n'
                       '<!-- end of the counted models -->\nz\n')
-    write_markdown(marked, rows)
-    write_markdown(marked, rows)
+    write_markdown(marked, markdown, MODELS_PART)
+    write_markdown(marked, markdown, MODELS_PART)
     text = marked.read_text()
     assert text.startswith('a\n<!--') and text.endswith('-->\nz\n')
-    assert text.count(to_markdown(rows)) == 1 and 'old' not in text
+    assert text.count(markdown) == 1 and 'old' not in text
     other = tmp_path / 'other.md'
     other.write_text('mine')
     with pytest.raises(ValueError, match='lacks the lines'):
-        write_markdown(other, rows)
+        write_markdown(other, markdown, MODELS_PART)
     assert other.read_text() == 'mine'
 
 
@@ -146,9 +157,40 @@ def test_the_tool_writes_json_with_the_documented_keys(tool_env, tmp_path):
     assert (row['paper_params_m'], row['paper_flops_b']) == (34.0, 193.6)
 
 
-def test_the_tool_names_the_rows_that_there_are(tool_env):
-    with pytest.raises(AssertionError, match='there are no rows nosuch; there are: yolov3-320'):
-        run_python('tools/paper_table.py', '--rows', 'nosuch', env=tool_env)
+def test_rows_are_found_by_id_by_config_and_by_all():
+    config = 'retinanet_r50_nasfpn-7x256_crop640-50e_coco'
+    assert find_rows([config, 'nasfpn-r50-7x256-640']) == ['nasfpn-r50-7x256-640']
+    assert find_rows(['yolov3-320', 'all']) == all_rows()
+    with pytest.raises(ValueError, match="there is no row 'nosuch'; there are: yolov3-320"):
+        find_rows(['nosuch'])
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    (['--rows', 'nosuch'], "there is no row 'nosuch'"),
+    (['--markdown', 'README.md'], 'lacks the lines'),
+    (['--amoebanet-sizes', '--markdown', 'README.md'], 'lacks the lines.*sizes of AmoebaNet-D'),
+    (['--markdown', 'configs/nasfpn/README.md', '--rows', 'yolov3-320'], 'other rows would be lost'),
+    (['--metafile', 'nosuch.yml'], 'there is no file nosuch.yml'),
+    (['--json', 'docs'], 'docs is a folder'),
+])
+def test_wrong_arguments_of_the_tool_are_named_before_anything_is_counted(
+        arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(REPO)
+    monkeypatch.setattr(sys, 'argv', ['paper_table.py', *arguments])
+    with pytest.raises(SystemExit):
+        runpy.run_path('tools/paper_table.py', run_name='__main__')
+    assert re.search(words, capsys.readouterr().err, re.DOTALL)
+
+
+@pytest.mark.parametrize('text', [None, '', '{}', '[]', '{"rows": [{"row": 1}]}'])
+def test_wrong_counts_of_the_plot_are_named(text, tmp_path, monkeypatch, capsys):
+    path = tmp_path / 'counts.json'
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setattr(sys, 'argv', ['plot_tradeoff.py', '--counts', str(path)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(REPO / 'tools/plot_tradeoff.py'), run_name='__main__')
+    assert 'counts.json is not what paper_table.py --json writes' in capsys.readouterr().err
 
 
 def test_the_chosen_amoebanet_fits_within_the_bounds_where_a_deeper_one_does_not():
@@ -158,11 +200,8 @@ def test_the_chosen_amoebanet_fits_within_the_bounds_where_a_deeper_one_does_not
     assert all(abs(row.flops_diff_percent) < 1 and abs(row.params_diff_percent) < 10 for row in rows)
     assert max(abs(percent) for _, percent in deeper.figures[1::2]) > 1
     assert max(abs(percent) for _, percent in deeper.figures[::2]) > 10
-    text = (CONFIGS / 'README.md').read_text()
-    figures = [(row.params_m, row.params_diff_percent) for row in rows] + [
-        (row.flops_b, row.flops_diff_percent) for row in rows] + list(deeper.figures)
-    assert all(f'{value:.2f} ({percent:+.1f}%)' in text for value, percent in figures)
-    assert all(f'| {value:.2f} |' in text for value in (deeper.backbone_params_m, *deeper.left_params_m))
+    line = amoebanet_to_markdown([deeper]).splitlines()[-1]
+    assert line in (CONFIGS / 'README.md').read_text(), 'run the tool with --amoebanet-sizes'
 
 
 def test_figures_8_and_9_are_drawn_from_the_counts(tmp_path):

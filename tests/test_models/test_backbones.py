@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
-from mmnasfpn.models.backbones import AmoebaNet, CellTable, MobileNetV2, ResNet10
+from mmnasfpn.models.backbones import AmoebaNet, CellTable, MobileNetV2, ResNet10, amoebanet
 from mmnasfpn.models.backbones.amoebanet import NORMAL_CELL, REDUCTION_CELL, AmoebaCell, Operation
 
 BN = dict(type='BN')
@@ -88,7 +89,7 @@ class ReferenceCell:
         cell = self.cell
         nodes = [self.relu_conv_norm(x, cell.conv)]
         nodes.append(self.factorized(prev, cell.prev_conv) if self.reduce_prev
-                     else self.relu_conv_norm(prev, cell.prev_conv))
+                     else prev if prev.shape[1] == 16 else self.relu_conv_norm(prev, cell.prev_conv))
         modules = iter(cell.ops)
         for ops, inputs in zip(self.ops, self.inputs, strict=True):
             nodes.append(sum(
@@ -100,13 +101,14 @@ class ReferenceCell:
 @pytest.mark.parametrize('size', [(8, 8), (7, 5), (1, 3)])
 @pytest.mark.parametrize(('table', 'written', 'stride'), [
     (NORMAL_CELL, NORMAL, 1), (REDUCTION_CELL, REDUCTION, 2)], ids=['normal', 'reduction'])
+@pytest.mark.parametrize('prev_channels', [5, 16])
 @pytest.mark.parametrize('reduce_prev', [False, True])
-def test_amoebanet_cell_equals_the_reference(table, written, stride, reduce_prev, size):
+def test_amoebanet_cell_equals_the_reference(table, written, stride, reduce_prev, prev_channels, size):
     torch.manual_seed(0)
-    cell = AmoebaCell(table, 6, 5, 16, stride, reduce_prev, BN, 0.0)
+    cell = AmoebaCell(table, 6, prev_channels, 16, stride, reduce_prev, BN, 0.0)
     cell = randomize(cell).double().eval()
     prev_size = [2 * s - 1 for s in size] if reduce_prev else size
-    x, prev = torch.randn(2, 6, *size).double(), torch.randn(2, 5, *prev_size).double()
+    x, prev = torch.randn(2, 6, *size).double(), torch.randn(2, prev_channels, *prev_size).double()
     with torch.no_grad():
         out, expected = cell(x, prev), ReferenceCell(written, cell, stride, reduce_prev)(x, prev)
     assert out.shape == (2, len(table.concat) * 16, *(-(-s // stride) for s in size))
@@ -184,6 +186,20 @@ def test_recomputing_changes_neither_maps_nor_gradients_of_amoebanet():
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(('frozen', 'recomputed'), [(-1, 7), (0, 7), (1, 6), (2, 4)])
+def test_every_cell_that_learns_is_recomputed(frozen, recomputed, monkeypatch):
+    calls = []
+    monkeypatch.setattr(amoebanet, 'checkpoint', lambda cell, *args, **kwargs: (
+        calls.append(cell), checkpoint(cell, *args, **kwargs))[1])
+    backbone = AmoebaNet(num_cells=3, filters=16, with_cp=True, frozen_stages=frozen).train()
+    sum(x.sum() for x in backbone(torch.rand(2, 3, 64, 64))).backward()
+    assert len(calls) == recomputed
+    assert all(p.grad is not None for p in backbone.parameters() if p.requires_grad)
+    with torch.no_grad():
+        backbone(torch.rand(2, 3, 64, 64))
+    assert len(calls) == recomputed
+
+
 def test_amoebanet_builds_nothing_behind_the_last_map():
     backbone = AmoebaNet(num_cells=3, filters=16, out_indices=(1, 2))
     assert len(backbone.stages) == 3
@@ -241,6 +257,13 @@ def test_amoebanet_takes_cells_of_ones_own_whose_leftovers_are_too_large():
     (dict(filters=24), 'filters is 24.*multiple of 16'),
     (dict(out_indices=(4,)), r'out_indices is \(4,\)'),
     (dict(out_indices=()), r'out_indices is \(\)'),
+    (dict(out_indices=(3, 1)), r'out_indices is \(3, 1\).*rising'),
+    (dict(out_indices=[3, 3]), r'out_indices is \[3, 3\]'),
+    (dict(out_indices=3), 'out_indices is 3'),
+    (dict(drop_path_prob='a'), "drop_path_prob is 'a'"),
+    (dict(norm_cfg=None), 'norm_cfg is None'),
+    (dict(normal_cell='x'), "normal_cell is 'x'"),
+    (dict(reduction_cell=dict(ops=[])), 'reduction_cell is .* ops, inputs and concat'),
     (dict(frozen_stages=5), 'frozen_stages is 5'),
     (dict(drop_path_prob=1), 'drop_path_prob is 1'),
     (dict(normal_cell=dict(ops=[('5x5', 'none')], inputs=[(0, 1)], concat=[2])), r"ops\[0\].*'5x5'"),
@@ -291,6 +314,12 @@ def test_impossible_arguments_of_mobilenet_v2_are_refused(kwargs, words):
 def test_mobilenet_v2_freezes_up_to_the_last_layer_that_is_built():
     backbone = MobileNetV2(out_indices=(2, 4), frozen_stages=5).train()
     assert not any(p.requires_grad for p in backbone.parameters())
+
+
+def test_resnet10_has_no_other_depth():
+    assert ResNet10(depth=10).depth == 10
+    with pytest.raises(ValueError, match='depth is 18'):
+        ResNet10(depth=18)
 
 
 def test_resnet10_has_one_basic_block_in_each_stage():

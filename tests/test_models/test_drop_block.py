@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch._dynamo.testing
 import torch.nn.functional as F
 
 from mmnasfpn.models.necks import NASFPN, DropBlock
@@ -74,6 +75,26 @@ def test_a_map_of_which_nothing_is_kept_is_zero_not_nan():
 def test_the_type_of_the_map_stays(dtype):
     out = drop_block(torch.ones(2, 64, 40, 40, dtype=dtype), torch.tensor(0.9), 3)
     assert out.dtype == dtype and out.isfinite().all()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_a_model_in_half_precision_keeps_the_share_asked_for(dtype):
+    torch.manual_seed(0)
+    layer = DropBlock(0.95, 3).to(dtype).train()
+    kept = (layer(torch.ones(1, 4000, 20, 20, dtype=dtype)) > 0).float().mean().item()
+    assert kept == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_compiled_layer_is_not_compiled_anew_at_each_step_of_the_ramp():
+    counter = torch._dynamo.testing.CompileCounter()
+    layer = DropBlock(0.5, 3).train()
+    compiled = torch.compile(layer, backend=counter, fullgraph=True)
+    kept = []
+    for progress in (0.0, 0.3, 0.6, 1.0):
+        layer.progress.fill_(progress)
+        kept.append((compiled(torch.ones(1, 2000, 10, 10)) > 0).float().mean().item())
+    assert kept == pytest.approx([1.0, 0.85, 0.7, 0.5], abs=0.01)
+    assert counter.frame_count == 1
 
 
 def test_evaluation_is_the_identity():

@@ -15,7 +15,7 @@ def reference(state, maps, num_outs, eps):
             return F.conv2d(x, weight, state[f'{name}.conv.bias'], stride, weight.shape[-1] // 2)
         depthwise, pointwise = (state[f'{name}.{part}_conv.conv.weight']
                                 for part in ('depthwise', 'pointwise'))
-        x = F.conv2d(x, depthwise, state[f'{name}.depthwise_conv.conv.bias'], stride,
+        x = F.conv2d(x, depthwise, None, stride,
                      depthwise.shape[-1] // 2, groups=x.shape[1])
         return F.conv2d(x, pointwise, state[f'{name}.pointwise_conv.conv.bias'])
 
@@ -86,7 +86,7 @@ def test_start_and_end_level_choose_backbone_maps():
 
 @pytest.mark.parametrize(('kwargs', 'words'), [
     (dict(num_outs=2), 'take 3 backbone maps.*num_outs is 2'),
-    (dict(out_channels=0), 'out_channels is 0')])
+    (dict(out_channels=0), 'out_channels is 0'), (dict(norm_cfg=None), 'norm_cfg is None')])
 def test_impossible_arguments_are_refused_by_name(kwargs, words):
     with pytest.raises(ValueError, match=words):
         FPN(**{**dict(in_channels=[4, 4, 4], out_channels=4, num_outs=5), **kwargs})

@@ -57,8 +57,8 @@ def test_has_the_parameters_counted_by_hand():
     head = make_head(num_classes=90, in_channels=64)
     tower = 4 * (9 * 64 + 64 * 64)
     norms = 4 * 4 * 2 * 64  # levels, convolutions, scale and shift
-    scores = (9 * 64 + 64) + (64 * 9 * 90 + 9 * 90)
-    deltas = (9 * 64 + 64) + (64 * 9 * 4 + 9 * 4)
+    scores = 9 * 64 + (64 * 9 * 90 + 9 * 90)
+    deltas = 9 * 64 + (64 * 9 * 4 + 9 * 4)
     assert sum(p.numel() for p in head.parameters()) == tower + norms + scores + deltas
 
 
@@ -70,7 +70,10 @@ def test_each_class_starts_at_a_probability_of_one_in_a_hundred():
     scores, _ = head([torch.zeros(1, 8, 4, 4)] * 4)
     for score in scores:
         torch.testing.assert_close(score.sigmoid().mean(), torch.tensor(0.01), rtol=0.02, atol=0)
-    assert math.isclose(head.convs[0].pointwise_conv.conv.weight.std().item(), 0.01, rel_tol=0.5)
+    for conv in (*head.convs, head.retina_cls, head.retina_reg):
+        assert math.isclose(conv.pointwise_conv.conv.weight.std().item(), 0.01, rel_tol=0.5)
+        # Uniform of variance 1 / 9 for 9 inputs: the depthwise convolutions keep the scale.
+        assert math.isclose(conv.depthwise_conv.conv.weight.std().item(), 1 / 3, rel_tol=0.25)
 
 
 def test_every_parameter_gets_a_gradient():
@@ -90,7 +93,9 @@ def test_levels_and_anchors_can_be_others():
 
 
 @pytest.mark.parametrize(('kwargs', 'words'), [
-    (dict(num_ins=0), 'num_ins is 0'), (dict(stacked_convs=-1), 'stacked_convs is -1')])
+    (dict(num_ins=0), 'num_ins is 0'), (dict(stacked_convs=-1), 'stacked_convs is -1'),
+    (dict(feat_channels=0), 'feat_channels is 0'), (dict(norm_cfg=None), 'norm_cfg is None'),
+    (dict(act_cfg=None), 'act_cfg is None')])
 def test_impossible_arguments_are_refused_by_name(kwargs, words):
     with pytest.raises(ValueError, match=words):
         make_head(**kwargs)

@@ -221,6 +221,8 @@ def test_equal_levels_in_gp_take_the_first_input_as_the_coarse_one():
     (dict(start_level=-1), 'start_level is -1'),
     (dict(start_level=1, end_level=0), r'end_level is 0.*1\.\.2'),
     (dict(end_level=3), 'end_level is 3'),
+    (dict(dropblock_cfg=0.9), 'dropblock_cfg is 0.9'),
+    (dict(dropblock_cfg=dict(keep_prob=2)), 'keep_prob is 2'),
 ])
 def test_impossible_arguments_are_refused_by_name(kwargs, words):
     with pytest.raises(ValueError, match=words):

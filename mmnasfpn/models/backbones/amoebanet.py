@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from mmnasfpn._checks import check_whole_number
+from mmnasfpn._checks import check_mapping, check_out_indices, check_whole_number
 from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
@@ -80,6 +80,15 @@ REDUCTION_CELL = CellTable(
     ops=(('max2', 'max3'), ('none', '3x3'), ('1x7-7x1', 'max3'), ('none', 'max2'), ('avg3', '1x1')),
     inputs=((0, 0), (2, 1), (2, 2), (3, 1), (2, 3)),
     concat=(4, 5, 6))
+
+
+def _read_table(name: str, table: Any) -> CellTable:
+    """Return a table or the table that a dict describes."""
+    if isinstance(table, CellTable):
+        return table
+    if not isinstance(table, Mapping) or set(table) != {'ops', 'inputs', 'concat'}:
+        raise ValueError(f'{name} is {table!r}, but must be a dict of ops, inputs and concat')
+    return CellTable(**table)
 
 
 def relu_conv_norm(in_channels: int, out_channels: int, kernel_size: int | tuple[int, int],
@@ -269,11 +278,11 @@ class AmoebaNet(BaseModule):
             check_whole_number(name, value, least)
             if value % multiple:
                 raise ValueError(f'{name} is {value}, but must be a multiple of {multiple}')
-        if not out_indices or any(index not in range(4) for index in out_indices):
-            raise ValueError(f'out_indices is {out_indices!r}, but must be some of 0..3, for C2 to C5')
+        check_out_indices(out_indices, 3, 'they stand for C2 to C5')
+        check_mapping('norm_cfg', norm_cfg)
         if frozen_stages not in range(-1, 5):
             raise ValueError(f'frozen_stages is {frozen_stages!r}, but must be one of -1..4')
-        if not 0 <= drop_path_prob < 1:
+        if not isinstance(drop_path_prob, int | float) or not 0 <= drop_path_prob < 1:
             raise ValueError(f'drop_path_prob is {drop_path_prob!r}, but must be in [0, 1)')
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
@@ -281,8 +290,8 @@ class AmoebaNet(BaseModule):
         self.with_cp = with_cp
         self.stem = ConvModule(3, stem_channels, 3, stride=2, padding=1, bias=False,
                                norm_cfg=dict(norm_cfg), act_cfg=None)
-        normal, reduction = (table if isinstance(table, CellTable) else CellTable(**table)
-                             for table in (normal_cell, reduction_cell))
+        normal, reduction = _read_table('normal_cell', normal_cell), _read_table(
+            'reduction_cell', reduction_cell)
         group = num_cells // 3
         plan = [  # per stage: channels of a node, table and stride of each cell
             [(filters // 4, reduction, 2)],
@@ -319,10 +328,10 @@ class AmoebaNet(BaseModule):
         maps = []
         for index, stage in enumerate(self.stages):
             for cell in stage.children():
-                if self.with_cp and x.requires_grad:
-                    x, prev = checkpoint(cell, x, prev, use_reentrant=False), x
-                else:
-                    x, prev = cell(x, prev), x
+                # What is frozen keeps nothing for the backward pass anyway.
+                recompute = self.with_cp and torch.is_grad_enabled() and index >= self.frozen_stages
+                x, prev = (checkpoint(cell, x, prev, use_reentrant=False) if recompute
+                           else cell(x, prev)), x
             if index in self.out_indices:
                 maps.append(F.relu(x))
         return tuple(maps)

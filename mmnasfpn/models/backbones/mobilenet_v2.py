@@ -4,6 +4,7 @@ from typing import Any
 
 from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 
+from mmnasfpn._checks import check_out_indices
 from mmnasfpn.registry import MODELS
 
 _LAST_LAYER = 6
@@ -30,9 +31,7 @@ class MobileNetV2(MMDetMobileNetV2):
 
     def __init__(self, out_indices: Sequence[int] = (2, 4, 6), frozen_stages: int = -1,
                  **kwargs: Any) -> None:
-        if not out_indices or any(index not in range(_LAST_LAYER + 1) for index in out_indices):
-            raise ValueError(f'out_indices is {out_indices!r}, but must be some of 0..{_LAST_LAYER}: '
-                             'the layer 7 of MMDetection is not built here')
+        check_out_indices(out_indices, _LAST_LAYER, "the layer 7 of MMDetection's is not built here")
         built = max(out_indices) + 1
         if frozen_stages not in range(-1, built + 1):
             raise ValueError(f'frozen_stages is {frozen_stages!r}, but must be one of -1..{built}')

@@ -14,11 +14,16 @@ class ResNet10(ResNet):
     Args:
         depth (int): 10, the only one.
         **kwargs: As for MMDetection's.
+
+    Raises:
+        ValueError: If ``depth`` is another.
     """
 
     arch_settings = {10: (BasicBlock, (1, 1, 1, 1))}
 
     def __init__(self, depth: int = 10, **kwargs: Any) -> None:
+        if depth != 10:
+            raise ValueError(f'depth is {depth!r}, but must be 10: for others use mmdet.ResNet')
         super().__init__(depth=depth, **kwargs)
 
     def train(self, mode: bool = True) -> 'ResNet10':

@@ -6,10 +6,10 @@ from typing import Any
 
 from mmcv.cnn import DepthwiseSeparableConvModule, build_activation_layer, build_norm_layer
 from mmdet.models.dense_heads import AnchorHead
-from mmengine.model import bias_init_with_prob, normal_init
+from mmengine.model import bias_init_with_prob, caffe2_xavier_init, normal_init
 from torch import Tensor, nn
 
-from mmnasfpn._checks import check_whole_number
+from mmnasfpn._checks import check_mapping, check_whole_number
 from mmnasfpn.models.necks.base import build_conv
 from mmnasfpn.registry import MODELS
 
@@ -48,14 +48,18 @@ class LiteRetinaHead(AnchorHead):
                  act_cfg: Mapping[str, Any] = MappingProxyType(dict(type='ReLU6')),
                  anchor_generator: Mapping[str, Any] = RETINA_ANCHORS,
                  **kwargs: Any) -> None:
-        for name, value, least in (('num_ins', num_ins, 1), ('stacked_convs', stacked_convs, 0)):
+        feat_channels = in_channels if feat_channels is None else feat_channels
+        for name, value, least in (('num_ins', num_ins, 1), ('stacked_convs', stacked_convs, 0),
+                                   ('feat_channels', feat_channels, 1)):
             check_whole_number(name, value, least)
+        check_mapping('norm_cfg', norm_cfg)
+        check_mapping('act_cfg', act_cfg)
         self.num_ins = num_ins
         self.stacked_convs = stacked_convs
         self.norm_cfg = dict(norm_cfg)
         self.act_cfg = dict(act_cfg)
-        super().__init__(num_classes, in_channels, feat_channels or in_channels,
-                         anchor_generator=dict(anchor_generator), init_cfg=None, **kwargs)
+        super().__init__(num_classes, in_channels, feat_channels,
+                         anchor_generator=dict(anchor_generator), **{'init_cfg': None, **kwargs})
 
     def _init_layers(self) -> None:
         channels = [self.in_channels, *[self.feat_channels] * self.stacked_convs]
@@ -74,11 +78,12 @@ class LiteRetinaHead(AnchorHead):
     def init_weights(self) -> None:
         """Initialize as RetinaNet does: normal of 0.01, and a prior of 0.01 for each class.
 
-        That holds for the pointwise convolutions; the depthwise ones before them stay as PyTorch
-        makes them: after two of 0.01 in a row, maps and gradients would be next to nothing.
+        That holds for the pointwise convolutions; the depthwise ones before them keep the scale of
+        their maps: after two of 0.01 in a row, maps and gradients would be next to nothing.
         """
         super().init_weights()
         for conv in (*self.convs, self.retina_cls, self.retina_reg):
+            caffe2_xavier_init(conv.depthwise_conv.conv)
             normal_init(conv.pointwise_conv.conv, std=0.01)
         last: Any = self.retina_cls.pointwise_conv
         nn.init.constant_(last.conv.bias, bias_init_with_prob(0.01))

@@ -31,11 +31,14 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
             between the two (NAS-FPNLite, section 4.3).
         stride (int): Divides the size, rounded up. Defaults to 1.
     """
-    conv = DepthwiseSeparableConvModule if separable else ConvModule
+    kind = DepthwiseSeparableConvModule if separable else ConvModule
     no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
-    return conv(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
+    conv = kind(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
                 bias=norm_cfg is None, norm_cfg=None if norm_cfg is None else dict(norm_cfg),
                 act_cfg=None, **no_norm_between)
+    if separable:  # the pointwise convolution's bias is enough
+        conv.depthwise_conv.conv.register_parameter('bias', None)
+    return conv
 
 
 class PyramidNeck(BaseModule):

@@ -39,7 +39,7 @@ class DropBlock(nn.Module):
         """Drop blocks of a map, (N, C, H, W), while training."""
         if not self.training:
             return x
-        keep_prob = 1 - self.progress * (1 - self.keep_prob)
+        keep_prob = 1 - self.progress.float() * (1 - self.keep_prob)
         return drop_block(x, keep_prob, self.block_size)
 
     def extra_repr(self) -> str:

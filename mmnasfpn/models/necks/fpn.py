@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
+from mmnasfpn._checks import check_mapping
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.ops import upsample
 from mmnasfpn.registry import MODELS
@@ -51,6 +52,7 @@ class FPN(PyramidNeck):
                  norm_cfg: Mapping[str, Any] = AUTHORS_NORM_CFG,
                  init_cfg: Mapping[str, Any] | Sequence | None = XAVIER_INIT_CFG) -> None:
         super().__init__(in_channels, out_channels, num_outs, start_level, end_level, init_cfg)
+        check_mapping('norm_cfg', norm_cfg)
         used = self.in_channels[self.used_inputs]
         self.laterals = nn.ModuleList(
             build_conv(channels, out_channels, 1, None, separable) for channels in used)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmnasfpn._checks import check_whole_number
+from mmnasfpn._checks import check_mapping, check_whole_number
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
@@ -67,6 +67,8 @@ class NASFPN(PyramidNeck):
                  init_cfg: Mapping[str, Any] | Sequence | None = XAVIER_INIT_CFG) -> None:
         super().__init__(in_channels, out_channels, num_outs, start_level, end_level, init_cfg)
         check_whole_number('stack_times', stack_times, 1)
+        if dropblock_cfg is not None:
+            check_mapping('dropblock_cfg', dropblock_cfg)
         self.genotype = get_genotype(genotype)
         if num_outs != self.genotype.num_levels:
             raise ValueError(
