@@ -72,8 +72,8 @@ FIGURE_8: dict[str, tuple[Series, ...]] = {
 #: APs that the paper prints for models of Figure 8, whose own it only plots: one on test-dev in
 #: Table 1, the other in section 4.3, without a word on which set.
 PRINTED_AP = {
-    'nasfpn-r50-7x256-640': 'AP 39.9 (paper, test-dev)',
-    'retinanet_mobilenetv2_nasfpn-3x256_crop640-50e_coco': 'AP 36.6 (paper, text)',
+    'nasfpn-r50-7x256-640': 'AP 39.9 (test-dev)',
+    'retinanet_mobilenetv2_nasfpn-3x256_crop640-50e_coco': 'AP 36.6 (text)',
 }
 
 #: The rows of Figure 9; texts are the image sizes and what else tells models of a series apart.
@@ -130,7 +130,8 @@ def draw_figure_8(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
                           'c', series.colour)
         axes.set(title=title, xlabel='FLOPs, billion (counted)', ylabel='parameters, million (counted)')
         _finish(axes, 'upper left')
-    figure.suptitle('NAS-FPN at 640x640, 90 classes; numbers: pyramid networks', color=_INK)
+    figure.suptitle("640x640, 90 classes; numbers: pyramid networks; APs: the paper's, where it prints "
+                    'them', color=_INK)
     _save(figure, out)
 
 
