@@ -125,9 +125,9 @@ def draw_figure_8(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
             points = [(rows[row].flops_b, rows[row].params_m, text)
                       for row, text in series.points.items()]
             _draw_series(axes, series, points, series.sides)
-            for row in set(series.points) & set(PRINTED_AP):
-                _annotate(axes, PRINTED_AP[row], rows[row].flops_b, rows[row].params_m,
-                          'c', series.colour)
+            for (x, y, _), row in zip(points, series.points, strict=True):
+                if row in PRINTED_AP and x is not None and y is not None:
+                    _annotate(axes, PRINTED_AP[row], x, y, 'c', series.colour)
         axes.set(title=title, xlabel='FLOPs, billion (counted)', ylabel='parameters, million (counted)')
         _finish(axes, 'upper left')
     figure.suptitle("640x640, 90 classes; numbers: pyramid networks; APs: the paper's, where it prints "
@@ -172,7 +172,7 @@ def _draw_series(axes: Axes, series: Series, points: Sequence[tuple[float | None
         _annotate(axes, text, x, y, side, series.colour)
 
 
-def _annotate(axes: Axes, text: str, x: float | None, y: float | None, side: str, colour: str) -> None:
+def _annotate(axes: Axes, text: str, x: float, y: float, side: str, colour: str) -> None:
     offset, across, upward = {
         'l': ((-9, 0), 'right', 'center'), 'r': ((9, 0), 'left', 'center'),
         'a': ((0, 8), 'center', 'bottom'), 'b': ((0, -8), 'center', 'top'),
