@@ -127,7 +127,7 @@ def _model(row: Row) -> str:
         return f'{row.row} (absent: {row.note})'
     if row.config.startswith('mmdet::'):
         note = f' ({row.note})' if row.note else ''
-        return f"{row.row}: MMDetection's `{row.config[7:]}`{note}"
+        return f"{row.row}: MMDetection's `{row.config.removeprefix('mmdet::')}`{note}"
     star = '\\*' if row.note else ''
     return f'[{row.config}]({row.config}.py){star}'
 

@@ -171,8 +171,8 @@ def find_rows(names: Iterable[str]) -> list[str]:
 
 def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
     """Load a config by its name in :data:`TABLE_1` or :data:`FIGURES`."""
-    folder, name = (_MMDET, config[7:]) if config.startswith('mmdet::') else (_OURS, config)
-    cfg = Config.fromfile(folder / f'{name}.py')
+    folder = _MMDET if config.startswith('mmdet::') else _OURS
+    cfg = Config.fromfile(folder / f"{config.removeprefix('mmdet::')}.py")
     cfg.merge_from_dict(dict(options or {}))
     return cfg
 
