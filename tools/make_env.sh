@@ -3,6 +3,7 @@
 # included, and this package as an editable install. Safe to repeat: a finished environment is
 # recognised at once, an interrupted one goes on where it stopped.
 #
+# STACK=upstream      make .venv-upstream, of requirements-upstream.txt, instead
 # PYTHON=python3.11   the interpreter to make .venv from
 # FORCE_CUDA=1        compile mmcv's CUDA ops even where no GPU is visible; needs a CUDA torch and nvcc
 # MAX_JOBS=4          processes that compile; the number of cores by default
@@ -10,7 +11,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=${PYTHON:-python3}
-venv=.venv
+case ${STACK:-onedl} in
+    onedl) venv=.venv requirements=requirements.txt mmcv=onedl-mmcv mmengine=onedl-mmengine ;;
+    upstream) venv=.venv-upstream requirements=requirements-upstream.txt mmcv=mmcv mmengine=mmengine ;;
+    *) echo "make env: STACK is '$STACK', but must be onedl or upstream" >&2; exit 1 ;;
+esac
 stamp=$venv/.finished
 cuda=${FORCE_CUDA:-0}
 
@@ -23,7 +28,7 @@ command -v "$python" >/dev/null ||
     fail "$("$python" --version) is too old: install Python 3.10 or newer, then make env PYTHON=python3.11"
 
 # What the environment was made from; another Python, pin, build option or place makes it stale.
-made_from=$("$python" --version; echo "$PWD cuda=$cuda"; cat requirements.txt pyproject.toml tools/make_env.sh)
+made_from=$("$python" --version; echo "$PWD cuda=$cuda"; cat $requirements pyproject.toml tools/make_env.sh)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$made_from" ]; then
     exit 0
 fi
@@ -36,8 +41,9 @@ header=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/
 [ -f "$header" ] ||
     fail "there is no $header, which mmcv's ops need: install it, e.g. apt-get install python3-dev"
 
-# Only the lines of requirements.txt for the packages named.
-pins() { grep -E "^($(IFS='|'; echo "$*"))==" requirements.txt | sed 's/ *#.*//'; }
+# Only the lines of the requirements for the packages named, and all but those.
+pins() { grep -E "^($(IFS='|'; echo "$*"))==" $requirements | sed 's/ *#.*//'; }
+pins_but() { grep -E '^[a-z]' $requirements | grep -vE "^($(IFS='|'; echo "$*"))==" | sed 's/ *#.*//'; }
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 build_tools='setuptools wheel packaging ninja'
@@ -72,23 +78,29 @@ PY
 install_mmcv() {
     say "installing mmcv; where pip has no compiled copy this takes about 8 minutes on 2 cores"
     # --verbose shows the compiler's progress, [12/78] and so on; the rest goes to a log.
-    pip install --verbose --no-build-isolation "$@" $(pins onedl-mmengine onedl-mmcv torch numpy) 2>&1 |
+    pip install --verbose --no-build-isolation "$@" $(pins $mmengine $mmcv torch numpy) 2>&1 |
         tee "$venv/mmcv-build.log" | { grep --line-buffered -oE '^ *\[[0-9]+/[0-9]+\]' || true; }
 }
 if ! ops_fit; then
     install_mmcv || fail "mmcv did not install: see $venv/mmcv-build.log"
     if ! ops_fit; then
         say 'the copy of mmcv that pip kept lacks fitting ops; compiling it again'
-        install_mmcv --no-cache-dir --no-binary onedl-mmcv --force-reinstall --no-deps ||
+        install_mmcv --no-cache-dir --no-binary $mmcv --force-reinstall --no-deps ||
             fail "mmcv did not install: see $venv/mmcv-build.log"
         ops_fit || fail "mmcv's compiled ops do not import: see $venv/mmcv-build.log"
     fi
 fi
 
 say 'installing the rest'
-pip install --quiet --no-build-isolation -r requirements.txt
+pip install --quiet --no-build-isolation $(pins_but openmim)
+if [ $venv = .venv-upstream ]; then
+    # Its opendatalab, which fetches data sets, would take setuptools back to a version that cannot
+    # install this package.
+    pip install --quiet --no-deps $(pins openmim)
+fi
 pip install --quiet --no-build-isolation --no-deps --editable .
-pip check
+conflicts=$(pip check | grep -vE '^No broken|^openmim .* requires opendatalab' || true)
+[ -z "$conflicts" ] || fail "packages do not fit each other: $conflicts"
 
 "$venv/bin/python" -c 'import mmcv.ops, mmdet.models, mmnasfpn' ||
     fail 'the finished environment does not import; see above'

@@ -20,7 +20,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     test(load_parsed_config(args), args.checkpoint, out=args.out, json_path=args.json,
-         show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta)
+         show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta,
+         trust_checkpoint=args.trust_checkpoint)
 
 
 if __name__ == '__main__':

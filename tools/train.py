@@ -17,7 +17,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    train(load_parsed_config(args), args.amp, args.auto_scale_lr, args.resume)
+    train(load_parsed_config(args), args.amp, args.auto_scale_lr, args.resume,
+          args.trust_checkpoint)
 
 
 if __name__ == '__main__':

@@ -9,10 +9,11 @@ from mmengine.runner import Runner
 
 from mmnasfpn.registry import HOOKS
 
-_BACKEND = 'mmnasfpn_atomic'
+#: The name of the backend below, for MMEngine.
+ATOMIC_BACKEND = 'mmnasfpn_atomic'
 
 
-@register_backend(_BACKEND, force=True)
+@register_backend(ATOMIC_BACKEND, force=True)
 class AtomicLocalBackend(LocalBackend):
     """Local files that are either as they were or complete, never in between."""
 
@@ -59,7 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Choose how files are written, then do as MMEngine does."""
         is_local = '://' not in str(self.out_dir or runner.work_dir)
         if is_local and self.backend_args is None and self.file_client_args is None:
-            self.backend_args = dict(backend=_BACKEND)
+            self.backend_args = dict(backend=ATOMIC_BACKEND)
         super().before_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
@@ -80,7 +81,7 @@ class AtomicCheckpointHook(CheckpointHook):
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
             backend_args=self.backend_args, **self.args)
         if is_main_process():
-            get_file_backend(backend_args=dict(backend=_BACKEND)).put_text(
+            get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put_text(
                 self.last_ckpt, Path(runner.work_dir) / 'last_checkpoint')
         for old in outdated:
             self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))

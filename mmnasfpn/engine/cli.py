@@ -18,11 +18,18 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', help='where to write logs and checkpoints')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, as a.b=value')
+    add_trust_checkpoint(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)  # given by torch.distributed.launch
     return parser
+
+
+def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every tool that reads a checkpoint."""
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='read checkpoints in full, also what can run code, not weights only')
 
 
 def load_parsed_config(args: argparse.Namespace) -> Config:

@@ -15,7 +15,9 @@ from mmengine.dist import master_only
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook
 from mmnasfpn.engine.preflight import check_data, check_model
+from mmnasfpn.safe_checkpoints import trust_checkpoints
 
 
 def load_config(path: str, work_dir: str | None = None,
@@ -44,7 +46,7 @@ def load_config(path: str, work_dir: str | None = None,
 
 
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
-          resume: bool | str = False) -> None:
+          resume: bool | str = False, trust_checkpoint: bool = False) -> None:
     """Train.
 
     Args:
@@ -54,10 +56,12 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             ``auto_scale_lr.base_batch_size`` to the batch in use. Defaults to False.
         resume (bool | str): True goes on from the last checkpoint in the work dir, if there is
             one; a path goes on from that checkpoint. Defaults to False.
+        trust_checkpoint (bool): Read checkpoints in full, whatever they make Python run. Defaults to
+            False: weights only.
 
     Raises:
-        FileNotFoundError, ValueError: If the data or the model do not fit the config, before
-            training starts.
+        FileNotFoundError, ValueError: If the data or the model do not fit the config, or a
+            checkpoint is refused, before training starts.
     """
     if amp:
         if get_device() == 'cpu':
@@ -72,12 +76,16 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True else resume
-    _build_runner(cfg, ('train_dataloader', 'val_dataloader')).train()
+    with trust_checkpoints(trust_checkpoint):
+        runner = _build_runner(cfg, ('train_dataloader', 'val_dataloader'),
+                               strict_checkpoint=bool(cfg.get('resume')))
+        runner.train()
 
 
 def test(cfg: Config, checkpoint: str, out: str | None = None,
          json_path: str | None = None, show_dir: str | None = None, show: bool = False,
-         wait_time: float = 2, tta: bool = False) -> dict[str, float]:
+         wait_time: float = 2, tta: bool = False,
+         trust_checkpoint: bool = False) -> dict[str, float]:
     """Evaluate a checkpoint.
 
     Args:
@@ -90,12 +98,14 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
         wait_time (float): Seconds to show each picture.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
             or by flipping where it has none. Defaults to False.
+        trust_checkpoint (bool): As in :func:`train`.
 
     Returns:
         dict[str, float]: The metrics, e.g. ``{'coco/bbox_mAP': ..., ...}``.
 
     Raises:
-        FileNotFoundError, ValueError: If the checkpoint, the data or the model do not fit.
+        FileNotFoundError, ValueError: If the checkpoint, the data or the model do not fit; nothing is
+            evaluated or written then.
     """
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
@@ -108,16 +118,17 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
             draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
     if tta:
         _use_tta(cfg)
-    runner = _build_runner(cfg, ('test_dataloader',))
-    if out is not None:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
-    metrics = runner.test()
+    with trust_checkpoints(trust_checkpoint):
+        runner = _build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
+        if out is not None:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
+        metrics = runner.test()
     if json_path is not None:
         _write_metrics(json_path, dict(checkpoint=checkpoint, metrics=metrics))
     return metrics
 
 
-def _build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
+def _build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
     setup_cache_size_limit_of_dynamo()
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if int(os.environ.get('LOCAL_RANK', 0)) == 0:
@@ -125,6 +136,7 @@ def _build_runner(cfg: Config, dataloaders: tuple[str, ...]) -> Runner:
     _launch_on_cpu(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_model(runner.model)
+    runner.register_hook(CheckpointFitHook(strict_checkpoint))
     return runner
 
 

@@ -40,6 +40,40 @@ PAFPN = Genotype((
     MergingCell(7, 'sum', (5, 12), is_output=True),  # 13
 ))
 
+#: For detectors of three levels, P3 to P5. Derived from the published cells, not searched: P5 takes
+#: the place of P6 as the coarsest input, and the cells that make P6 and P7 are left out.
+NASFPN_3_LEVELS = Genotype((
+    MergingCell(4, 'gp', (1, 2)),  # 3
+    MergingCell(4, 'sum', (1, 3)),  # 4
+    MergingCell(3, 'sum', (0, 4), is_output=True),  # 5
+    MergingCell(4, 'sum', (4, 5), is_output=True),  # 6
+    MergingCell(5, 'gp', (5, 6), is_output=True),  # 7
+), min_level=3, max_level=5)
+
+#: For detectors of four levels, P3 to P6. Derived from the published cells, not searched: P6 is made as
+#: they make the coarsest level, P7, and the cell that makes their P6 is left out.
+NASFPN_4_LEVELS = Genotype((
+    MergingCell(4, 'gp', (1, 3)),  # 4
+    MergingCell(4, 'sum', (1, 4)),  # 5
+    MergingCell(3, 'sum', (0, 5), is_output=True),  # 6
+    MergingCell(4, 'sum', (5, 6), is_output=True),  # 7
+    MergingCell(5, 'gp', (6, 7), is_output=True),  # 8
+    MergingCell(6, 'gp', (5, 8), is_output=True),  # 9
+), min_level=3, max_level=6)
+
+#: For detectors of six levels, P2 to P7. Derived from the published cells, not searched: they make P3 to
+#: P7, and P2 comes last, from P3 as in the vanilla FPN.
+NASFPN_6_LEVELS = Genotype((
+    MergingCell(4, 'gp', (2, 4)),  # 6
+    MergingCell(4, 'sum', (2, 6)),  # 7
+    MergingCell(3, 'sum', (1, 7), is_output=True),  # 8
+    MergingCell(4, 'sum', (7, 8), is_output=True),  # 9
+    MergingCell(5, 'gp', (8, 9), is_output=True),  # 10
+    MergingCell(7, 'gp', (7, 10), is_output=True),  # 11
+    MergingCell(6, 'gp', (10, 11), is_output=True),  # 12
+    MergingCell(2, 'sum', (0, 8), is_output=True),  # 13
+), min_level=2, max_level=7)
+
 #: PROVISIONAL, not the paper's: the 15 cells that the paper found for NAS-FPNLite (section 4.3) are
 #: not published. These were put together by hand inside its search space (11 intermediate cells
 #: on P4 to P6, then P3 to P6) with 7 cells on P4, so that a model counts like the paper's.
@@ -63,7 +97,9 @@ NASFPN_LITE = Genotype((
 
 #: Genotypes that :func:`get_genotype` knows by name.
 GENOTYPES: dict[str, Genotype] = dict(
-    nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE)
+    nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE,
+    nasfpn_3_levels=NASFPN_3_LEVELS, nasfpn_4_levels=NASFPN_4_LEVELS,
+    nasfpn_6_levels=NASFPN_6_LEVELS)
 
 
 def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]) -> Genotype:

@@ -1,4 +1,5 @@
 """What the necks have in common: which backbone maps they take, and the checks of them."""
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
@@ -18,7 +19,8 @@ XAVIER_INIT_CFG: Mapping[str, Any] = MappingProxyType(dict(type='Caffe2Xavier', 
 
 
 def build_conv(in_channels: int, out_channels: int, kernel_size: int,
-               norm_cfg: Mapping[str, Any] | None, separable: bool, stride: int = 1) -> nn.Module:
+               norm_cfg: Mapping[str, Any] | None, separable: bool, stride: int = 1,
+               bias_under_norm: bool = False) -> nn.Module:
     """Build a neck's convolution: padded to keep its size, normalised, no activation after it.
 
     Args:
@@ -26,16 +28,21 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
         out_channels (int): Channels out.
         kernel_size (int): Kernel size, odd.
         norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none. The
-            convolution has a bias only without normalisation, whose shift is its equal.
+            convolution has a bias only without normalisation, whose shift is its equal, or
+            where ``bias_under_norm`` asks for it.
         separable (bool): Depthwise and pointwise in place of one convolution, with nothing
             between the two (NAS-FPNLite, section 4.3).
         stride (int): Divides the size, rounded up. Defaults to 1.
+        bias_under_norm (bool): Give it a bias although it is normalised. Defaults to False.
     """
     kind = DepthwiseSeparableConvModule if separable else ConvModule
     no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
-    conv = kind(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
-                bias=norm_cfg is None, norm_cfg=None if norm_cfg is None else dict(norm_cfg),
-                act_cfg=None, **no_norm_between)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Unnecessary conv bias')  # those who ask know
+        conv = kind(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
+                    bias=bias_under_norm or norm_cfg is None,
+                    norm_cfg=None if norm_cfg is None else dict(norm_cfg), act_cfg=None,
+                    **no_norm_between)
     if separable:  # the pointwise convolution's bias is enough
         conv.depthwise_conv.conv.register_parameter('bias', None)
     return conv

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmnasfpn.models.necks.base import build_conv
 from mmnasfpn.models.necks.drop_block import DropBlock
-from mmnasfpn.models.ops import MERGE_OPS, resample
+from mmnasfpn.models.ops import get_variant
 from mmnasfpn.registry import MODELS
 
 
@@ -24,19 +24,23 @@ class MergingCellModule(BaseModule):
         norm_cfg (Mapping | None): Normalisation after the convolution; None for none.
         separable (bool): Whether the convolution is depthwise separable. Defaults to False.
         dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
+        variant (str): Whose rules: ``'authors'`` or ``'mmdet'``. Defaults to ``'authors'``.
         init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
     """
 
     def __init__(self, level: int, op: str, input_levels: Sequence[int], channels: int,
                  norm_cfg: Mapping[str, Any] | None, separable: bool = False,
-                 dropblock_cfg: Mapping[str, Any] | None = None,
+                 dropblock_cfg: Mapping[str, Any] | None = None, variant: str = 'authors',
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.level = level
         self.op = op
         self.input_levels = tuple(input_levels)
-        self.merge = MERGE_OPS[op]
-        self.conv = build_conv(channels, channels, 3, norm_cfg, separable)
+        rules = get_variant(variant)
+        self.merge = rules.merge_ops[op]
+        self.resample = rules.resample
+        self.conv = build_conv(channels, channels, 3, norm_cfg, separable,
+                               bias_under_norm=rules.has_conv_bias)
         self.drop_block = None if dropblock_cfg is None else DropBlock(**dropblock_cfg)
 
     def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor],
@@ -52,7 +56,7 @@ class MergingCellModule(BaseModule):
         Returns:
             Tensor: Shape (N, C, *size). Not rectified: the next cell starts with its ReLU.
         """
-        merged, *others = (resample(x, self.level - level, size)
+        merged, *others = (self.resample(x, self.level - level, size)
                            for x, level in zip(inputs, self.input_levels, strict=True))
         if others:
             coarse, fine = merged, others[0]

@@ -9,7 +9,7 @@ from mmnasfpn._checks import check_mapping, check_whole_number
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
-from mmnasfpn.models.ops import downsample
+from mmnasfpn.models.ops import get_variant
 from mmnasfpn.registry import MODELS
 
 
@@ -40,6 +40,11 @@ class NASFPN(PyramidNeck):
         dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`, e.g.
             ``dict(keep_prob=0.9, block_size=3)``, which then follows each cell while training
             (section 4.4); None for none. Defaults to None.
+        variant (str): Whose rules. ``'authors'``, the default, is exact to the paper's authors'
+            code. ``'mmdet'`` is exact to MMDetection's NASFPN, for weights that were trained
+            with it: its global pooling takes the average and swaps gate and gated, levels
+            coarser than the backbone's get a 1x1 convolution before their max pool and halve
+            rounding down, maps are resized by their sizes, and merging convolutions have a bias.
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
             Defaults to the authors' batch normalisation. Its momentum needs thousands of steps;
             for runs of a few hundred give ``dict(type='BN')``.
@@ -63,6 +68,7 @@ class NASFPN(PyramidNeck):
                  genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str] = 'nasfpn',
                  separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None,
+                 variant: str = 'authors',
                  norm_cfg: Mapping[str, Any] | None = AUTHORS_NORM_CFG,
                  init_cfg: Mapping[str, Any] | Sequence | None = XAVIER_INIT_CFG) -> None:
         super().__init__(in_channels, out_channels, num_outs, start_level, end_level, init_cfg)
@@ -76,11 +82,18 @@ class NASFPN(PyramidNeck):
                 f'({self.genotype.min_level}..{self.genotype.max_level}): give that, or a genotype '
                 f'of {num_outs} levels')
         self.stack_times = stack_times
+        self.variant = variant
+        rules = get_variant(variant)
+        self._coarser = rules.coarser
         self.laterals = nn.ModuleList(
             build_conv(channels, out_channels, 1, norm_cfg, separable)
             for channels in self.in_channels[self.used_inputs])
+        self.coarser_convs = nn.ModuleList(
+            build_conv(out_channels, out_channels, 1, norm_cfg, separable)
+            if rules.has_coarser_convs else nn.Identity()
+            for _ in range(num_outs - len(self.laterals)))
         self.pyramids = nn.ModuleList(
-            PyramidNetwork(self.genotype, out_channels, norm_cfg, separable, dropblock_cfg)
+            PyramidNetwork(self.genotype, out_channels, norm_cfg, separable, dropblock_cfg, variant)
             for _ in range(stack_times))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -120,6 +133,6 @@ class NASFPN(PyramidNeck):
 
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         maps = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
-        while len(maps) < self.num_outs:
-            maps.append(downsample(maps[-1], 1))  # (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))
+        for conv in self.coarser_convs:
+            maps.append(self._coarser(conv(maps[-1])))  # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
         return tuple(maps)

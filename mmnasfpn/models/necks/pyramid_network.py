@@ -22,6 +22,7 @@ class PyramidNetwork(BaseModule):
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
         separable (bool): Whether the convolutions are depthwise separable. Defaults to False.
         dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
+        variant (str): Whose rules: ``'authors'`` or ``'mmdet'``. Defaults to ``'authors'``.
         init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
 
     Raises:
@@ -30,13 +31,14 @@ class PyramidNetwork(BaseModule):
 
     def __init__(self, genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str],
                  channels: int, norm_cfg: Mapping[str, Any] | None, separable: bool = False,
-                 dropblock_cfg: Mapping[str, Any] | None = None, init_cfg: dict | None = None) -> None:
+                 dropblock_cfg: Mapping[str, Any] | None = None, variant: str = 'authors',
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.genotype = get_genotype(genotype)
         self.cells = nn.ModuleList(
             MergingCellModule(cell.level, cell.op,
                               [self.genotype.node_levels[node] for node in cell.inputs],
-                              channels, norm_cfg, separable, dropblock_cfg)
+                              channels, norm_cfg, separable, dropblock_cfg, variant)
             for cell in self.genotype.cells)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

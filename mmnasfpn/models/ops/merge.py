@@ -1,6 +1,4 @@
 """The binary operations of a merging cell (section 3.1, Figure 4)."""
-from collections.abc import Callable
-
 from torch import Tensor
 
 
@@ -35,5 +33,18 @@ def global_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
     return coarse + fine * gate
 
 
-#: The function behind each op of a genotype. Called as ``op(coarse, fine)``.
-MERGE_OPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(sum=sum_maps, gp=global_pooling)
+def global_average_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Gate the coarse map by the average of the fine one, and add the fine one.
+
+    What MMDetection's NASFPN does in place of :func:`global_pooling`: gate and gated are swapped,
+    and the pool is the average.
+
+    Args:
+        coarse (Tensor): As in :func:`global_pooling`.
+        fine (Tensor): As in :func:`global_pooling`.
+
+    Returns:
+        Tensor: ``fine + coarse * sigmoid(mean over H and W of fine)``, shape (N, C, H, W).
+    """
+    gate = fine.mean(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
+    return fine + coarse * gate

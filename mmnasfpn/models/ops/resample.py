@@ -1,8 +1,9 @@
 """Bring a map from one pyramid level to another (section 3.1).
 
-Cells stay aligned with the image's origin: the map of level ``l + k`` has ``ceil(H / 2**k)``
+In :func:`resample` cells stay aligned with the image's origin: the map of level ``l + k`` has ``ceil(H / 2**k)``
 rows where that of level ``l`` has ``H``, and its row ``i`` belongs to the rows ``i * 2**k`` to
-``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise.
+``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise. MMDetection's NASFPN goes by sizes
+instead, :func:`resample_by_size`; where all sizes divide, the two are the same.
 """
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,3 +59,61 @@ def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     if steps < 0:
         return upsample(x, -steps, size)
     return x
+
+
+def halve_rounding_up(x: Tensor) -> Tensor:
+    """Take a map to the next coarser level: :func:`downsample` by one step.
+
+    Args:
+        x (Tensor): Shape (N, C, H, W).
+
+    Returns:
+        Tensor: Shape (N, C, ceil(H / 2), ceil(W / 2)).
+    """
+    return downsample(x, 1)
+
+
+def halve_rounding_down(x: Tensor) -> Tensor:
+    """Take a map to the next coarser level by max pooling, dropping an odd last row and column.
+
+    What MMDetection's NASFPN makes its coarsest levels with.
+
+    Args:
+        x (Tensor): Shape (N, C, H, W), H and W at least 2.
+
+    Returns:
+        Tensor: Shape (N, C, H // 2, W // 2).
+
+    Raises:
+        ValueError: If the map has a single row or column.
+    """
+    if min(x.shape[-2:]) < 2:
+        raise ValueError(f'a map of {x.shape[-2]}x{x.shape[-1]} has no coarser level where halves are '
+                         "rounded down, as variant='mmdet' has it: pad the images (pad_size_divisor=128)")
+    return F.max_pool2d(x, 2)
+
+
+def resample_by_size(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
+    """Take a map to another level's size, as mmcv's merge cells do.
+
+    Coarser by max pooling after zeros were added on all sides, as evenly as possible, until the
+    sizes divide; finer by nearest neighbour over the whole map. Which of the two is decided by
+    the rows, and by the columns only between equal rows.
+
+    Args:
+        x (Tensor): Shape (N, C, H, W).
+        steps (int): Not used: here only to be called like :func:`resample`.
+        size (tuple[int, int]): Rows and columns of the target level.
+
+    Returns:
+        Tensor: Shape (N, C, *size).
+    """
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    if tuple(x.shape[-2:]) < tuple(size):
+        return F.interpolate(x, size=size, mode='nearest')
+    (height, width), (rows, columns) = x.shape[-2:], size
+    kernel = -(-height // rows), -(-width // columns)
+    below, beside = kernel[0] * rows - height, kernel[1] * columns - width
+    x = F.pad(x, (beside // 2, beside - beside // 2, below // 2, below - below // 2))
+    return F.max_pool2d(x, kernel)

@@ -1,0 +1,66 @@
+"""Convert a checkpoint file."""
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.fileio import get_file_backend
+
+from mmnasfpn.converters.errors import ConversionError
+from mmnasfpn.converters.mmdet import convert_mmdet_checkpoint
+from mmnasfpn.converters.tensorflow import convert_tf_neck, read_tf_variables
+from mmnasfpn.engine.checkpoint_hook import ATOMIC_BACKEND
+from mmnasfpn.safe_checkpoints import load_checkpoint, trust_checkpoints
+
+
+def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str | os.PathLike[str],
+                       input_levels: Sequence[int] | None = None, trust_checkpoint: bool = False) -> str:
+    """Convert a checkpoint file; write nothing unless all of it is right.
+
+    Args:
+        source (str): ``'mmdet'``: a detector with MMDetection's NASFPN. ``'tf'``: the neck of the
+            authors' TensorFlow code; the result holds the neck alone.
+        checkpoint (str | PathLike): What to convert.
+        out (str | PathLike): Where to write; must not exist.
+        input_levels (Sequence[int] | None): For ``'tf'``, see :func:`convert_tf_neck`.
+        trust_checkpoint (bool): For ``'mmdet'``: read the checkpoint in full, whatever it makes Python
+            run. Defaults to False: weights only.
+
+    Returns:
+        str: What was written, and what to do with it.
+
+    Raises:
+        ConversionError, CheckpointError: If it cannot be read or is not of such a neck.
+        FileExistsError: If ``out`` exists.
+    """
+    out = Path(out)
+    if out.exists():
+        raise FileExistsError(f'{out} exists: name another file, or remove it')
+    if source == 'mmdet':
+        if input_levels is not None:
+            raise ConversionError('--input-levels is for --from tf only')
+        with trust_checkpoints(trust_checkpoint):
+            converted = convert_mmdet_checkpoint(load_checkpoint(checkpoint))
+        advice = ("for a detector whose neck is type='mmnasfpn.NASFPN', variant='mmdet'; that of "
+                  'retinanet_r50_nasfpn_crop640-50e_coco is '
+                  'configs/nasfpn/retinanet_r50_nasfpn-mmdet-7x256_crop640-50e_coco.py')
+    elif source == 'tf':
+        neck = convert_tf_neck(read_tf_variables(checkpoint), input_levels)
+        converted = dict(meta={}, state_dict={f'neck.{name}': value for name, value in neck.items()})
+        advice = ("the neck alone: give it to a config as load_from, or as the neck's "
+                  "init_cfg=dict(type='Pretrained', prefix='neck.', checkpoint=...)")
+    else:
+        raise ConversionError(f"source is {source!r}, but must be 'mmdet' or 'tf'")
+    file = io.BytesIO()
+    torch.save(converted, file)
+    get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put(file.getvalue(), out)
+    return f'{out}: {_describe(converted["state_dict"])}, {advice}'
+
+
+def _describe(state_dict: Mapping[str, Any]) -> str:
+    stacks = {name.split('.')[2] for name in state_dict if name.startswith('neck.pyramids.')}
+    dimension = next(value for name, value in state_dict.items()
+                     if name.startswith('neck.pyramids.') and value.dim() == 4).shape[0]
+    return f'{len(state_dict)} tensors, {len(stacks)} @ {dimension}'

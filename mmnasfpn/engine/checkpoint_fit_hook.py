@@ -1,0 +1,86 @@
+"""Refuse a checkpoint that does not fit the model, which MMEngine only warns of."""
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmnasfpn.models.necks import NASFPN
+from mmnasfpn.registry import HOOKS
+from mmnasfpn.safe_checkpoints import CheckpointError
+
+
+@HOOKS.register_module()
+class CheckpointFitHook(Hook):
+    """Check each checkpoint that the runner loads, before it goes into the model.
+
+    Weights that are missing or of another shape would stay random, so that a test would measure, and a
+    resumed run go on with, something else than what was trained.
+
+    Args:
+        strict (bool): True asks for all weights of the model, as for testing and resuming. False is for
+            fine-tuning, where backbone and head may be new: only a NAS-FPN neck in the checkpoint must fit.
+
+    Raises:
+        CheckpointError: When a checkpoint is loaded that does not fit; says what differs and what to do.
+    """
+
+    priority = 'VERY_LOW'  # after hooks that swap weights, such as EMAHook
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights of the checkpoint."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        check_fit(model, {name.removeprefix('module.'): value for name, value in state_dict.items()},
+                  self.strict)
+
+
+def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
+    """Raise a CheckpointError unless the weights fit the model, as :class:`CheckpointFitHook` has it."""
+    neck = getattr(model, 'neck', None)
+    if isinstance(neck, NASFPN):
+        if any(name.startswith('neck.fpn_stages.') for name in state_dict):
+            raise CheckpointError(
+                "the checkpoint is of MMDetection's own NASFPN: convert it (tools/convert_checkpoint.py "
+                "--from mmdet), and use it with variant='mmdet' in the neck")
+        theirs = {name: value for name, value in state_dict.items() if name.startswith('neck.')}
+        if strict or any(name.startswith('neck.pyramids.') for name in theirs):
+            ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
+            _compare(ours, theirs, ours_only_matter=False, hint=_neck_hint(neck, theirs))
+    if strict:
+        _compare(model.state_dict(), state_dict, ours_only_matter=True,
+                 hint='give the checkpoint and the config of one training')
+
+
+def _compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], ours_only_matter: bool,
+             hint: str) -> None:
+    problems = []
+    missing = [name for name in ours
+               if name not in theirs and not name.endswith('num_batches_tracked')]
+    if missing:
+        problems.append(f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)')
+    unknown = [] if ours_only_matter else [name for name in theirs if name not in ours]
+    if unknown:
+        problems.append(f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')
+    other = [f'{name} is {tuple(theirs[name].shape)}, but {tuple(value.shape)} in the model'
+             for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape]
+    if other:
+        problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
+    if problems:
+        raise CheckpointError(f'the checkpoint {" and ".join(problems)}: {hint}')
+
+
+def _neck_hint(neck: NASFPN, theirs: Mapping[str, Tensor]) -> str:
+    biases = [name for name in theirs if name.endswith('.conv.bias')]
+    normalised = any('.running_var' in name or '.gn.' in name for name in theirs)
+    variant = 'mmdet' if normalised and biases else 'authors'
+    if theirs and normalised and variant != neck.variant:
+        return (f"its neck is of variant='{variant}', that of the config of variant='{neck.variant}': make "
+                'model.neck.variant agree')
+    return ('make model.neck (stack_times, out_channels, genotype, separable, norm_cfg, variant) agree with '
+            'the config that the checkpoint was trained with')
