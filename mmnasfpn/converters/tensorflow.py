@@ -169,9 +169,10 @@ def _add_norm(name: str, weight: np.ndarray, bias: np.ndarray, mean: np.ndarray,
 
 
 def _add_identity(name: str, channels: int, separable: bool, state: dict[str, np.ndarray]) -> None:
+    dtype = next(iter(state.values())).dtype
     conv = f'{name}.pointwise_conv' if separable else name
-    one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    one, zero = np.ones(channels, dtype), np.zeros(channels, dtype)
     if separable:
-        state[f'{name}.depthwise_conv.conv.weight'] = np.ones((channels, 1, 1, 1), np.float32)
-    state[f'{conv}.conv.weight'] = np.eye(channels, dtype=np.float32)[..., None, None]
+        state[f'{name}.depthwise_conv.conv.weight'] = np.ones((channels, 1, 1, 1), dtype)
+    state[f'{conv}.conv.weight'] = np.eye(channels, dtype=dtype)[..., None, None]
     _add_norm(conv, one, zero, zero, one - AUTHORS_NORM_CFG['eps'], state)
