@@ -99,6 +99,10 @@ if [ $venv = .venv-upstream ]; then
     pip install --quiet --no-deps $(pins openmim)
 fi
 pip install --quiet --no-build-isolation --no-deps --editable .
+if [ $venv = .venv-upstream ]; then
+    # openmim looks for a package in site-packages, where an editable install puts none.
+    ln -sfn "$PWD/mmnasfpn" "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mmnasfpn"
+fi
 conflicts=$(pip check | grep -vE '^No broken|^openmim .* requires opendatalab' || true)
 [ -z "$conflicts" ] || fail "packages do not fit each other: $conflicts"
 

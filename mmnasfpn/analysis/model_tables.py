@@ -8,7 +8,7 @@ import yaml
 from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNetFit, Row
 
 #: Parts of a Markdown file that are written anew, each between two marks.
-MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
+MODELS_PART, AMOEBANET_PART, SEEDS_PART = 'counted models', 'sizes of AmoebaNet-D', 'seeds'
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -24,7 +24,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
     in_figures = [row for row in rows if row.row in FIGURES]
     parts = []
     if in_table:
-        parts.append(_table(
+        parts.append(to_table(
             ('Table 1', 'size', 'params, M', 'paper', 'FLOPs, B', 'paper', 'params, M, 80 classes',
              'FLOPs, B, 80 classes', 'paper: test-dev AP', 'paper: latency, ms'),
             [(_model(row), row.image_size, _number(row.params_m),
@@ -33,7 +33,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
               _number(row.flops_b_80), _ap(row.paper_test_dev_ap), _latency(row))
              for row in in_table]))
     if in_figures:
-        parts.append(_table(
+        parts.append(to_table(
             ('figures', 'size', 'params, M', 'FLOPs, B', 'params, M, 80 classes', 'FLOPs, B, 80 classes',
              'where in the paper'),
             [(_model(row), row.image_size, _number(row.params_m), _number(row.flops_b),
@@ -44,7 +44,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 def amoebanet_to_markdown(fits: Sequence[AmoebaNetFit]) -> str:
     """Return how sizes of AmoebaNet-D fit the paper's models as a Markdown table."""
-    return _table(
+    return to_table(
         ('cells', 'filters', 'FPN: params, M', 'FLOPs, B', 'NAS-FPN: params, M', 'FLOPs, B',
          'backbone, M', 'left by FPN', 'left by NAS-FPN'),
         [(str(fit.num_cells), str(fit.filters),
@@ -117,7 +117,8 @@ def _metadata(row: Row) -> dict[str, Any]:
             'FLOPs in Billions': round(row.flops_b_80, 2)}
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def to_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, all columns but the first aligned to the right."""
     rows = [head, ['---', *['---:'] * (len(head) - 1)], *lines]
     return ''.join(f"| {' | '.join(row)} |\n" for row in rows)
 

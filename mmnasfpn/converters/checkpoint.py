@@ -45,7 +45,7 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
             converted = convert_mmdet_checkpoint(load_checkpoint(checkpoint))
         advice = ("for a detector whose neck is type='mmnasfpn.NASFPN', variant='mmdet'; that of "
                   'retinanet_r50_nasfpn_crop640-50e_coco is '
-                  'configs/nasfpn/retinanet_r50_nasfpn-mmdet-7x256_crop640-50e_coco.py')
+                  'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py')
     elif source == 'tf':
         neck = convert_tf_neck(read_tf_variables(checkpoint), input_levels)
         converted = dict(meta={}, state_dict={f'neck.{name}': value for name, value in neck.items()})

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -34,7 +34,9 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights of the checkpoint."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         state_dict = checkpoint.get('state_dict', checkpoint)
         check_fit(model, {name.removeprefix('module.'): value for name, value in state_dict.items()},
                   self.strict)

@@ -19,7 +19,7 @@ from tests.reference_neck import ReferenceMmdetNeck
 from tests.strategies import genotypes
 from tests.test_models.test_nasfpn import make_inputs, randomize
 
-OURS = REPO / 'configs/nasfpn/retinanet_r50_nasfpn-mmdet-7x256_crop640-50e_coco.py'
+OURS = REPO / 'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py'
 BN = dict(type='BN', requires_grad=True)
 
 

@@ -1,0 +1,24 @@
+# R-18 of width 16, 7 @ 64, on generated shapes in batches of 8: the deepest neck, from scratch.
+_base_ = [
+    './_base_/retinanet_r50_nasfpn.py',
+    './_base_/shapes.py',
+    './_base_/schedule_shapes_12e.py',
+    './_base_/runtime.py',
+]
+
+# PyTorch's momentum: the authors' 0.003 is for thousands of steps.
+norm_cfg = dict(type='BN', momentum=0.1, eps=1e-5, requires_grad=True)
+model = dict(
+    backbone=dict(
+        depth=18,
+        base_channels=16,
+        frozen_stages=-1,
+        norm_cfg=norm_cfg,
+        init_cfg=None),
+    neck=dict(
+        in_channels=[16, 32, 64, 128],
+        out_channels=64,
+        stack_times=7,
+        norm_cfg=norm_cfg),
+    bbox_head=dict(num_classes=3, in_channels=64, feat_channels=64, stacked_convs=2, norm_cfg=norm_cfg))
+default_hooks = dict(logger=dict(interval=10))

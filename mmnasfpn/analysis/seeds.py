@@ -1,0 +1,127 @@
+"""How much a result depends on the seed: the same training, several times."""
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import mmnasfpn
+from mmnasfpn.analysis.model_tables import to_table
+from mmnasfpn.analysis.pictures import read_log
+
+_TRAIN = Path(mmnasfpn.__file__).parent / '.mim/tools/train.py'
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Args:
+        config (str): Name of the config.
+        seed (int): Its seed.
+        ap (float | None): AP on the held-out pictures after the last epoch, 0 where the detector
+            detects nothing; None where the training failed.
+        reason (str): Why it failed, or that it detects nothing; else empty.
+    """
+
+    config: str
+    seed: int
+    ap: float | None
+    reason: str = ''
+
+
+def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os.PathLike[str],
+                jobs: int, options: Sequence[str] = ()) -> Iterator[Run]:
+    """Train each config with each seed, seed by seed, and yield each run as it ends.
+
+    Each is a process of its own with one thread, so that its sums do not vary with ``jobs``. What
+    an earlier call finished is not trained again; what was cut goes on from its last checkpoint.
+
+    Args:
+        configs (Sequence[str]): Paths of configs.
+        seeds (Sequence[int]): Seeds.
+        work_dir (str | PathLike): Where each gets a folder ``<config>/seed_<seed>``.
+        jobs (int): How many run at a time.
+        options (Sequence[str]): Overrides of the configs, as ``a.b=value``.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(_train, config, seed, Path(work_dir), options)
+                   for seed in seeds for config in configs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def to_markdown(runs: Sequence[Run]) -> str:
+    """Return the runs as a Markdown table: one row for each config, in the order of their first run."""
+    lines = []
+    seeds = sorted({run.seed for run in runs})
+    for config in dict.fromkeys(run.config for run in runs):
+        ap = {run.seed: run.ap for run in runs if run.config == config}
+        found = [value for value in ap.values() if value is not None]
+        median = statistics.median(found) if found else None
+        spread = max(abs(value - median) for value in found) if median is not None else None
+        lines.append((config, *(_number(ap.get(seed)) for seed in seeds), _number(median),
+                      _number(spread)))
+    return to_table(('config', *(f'seed {seed}' for seed in seeds), 'median', 'farthest from it'), lines)
+
+
+def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
+    """Draw the AP of each run, one line for each config, and the median.
+
+    Args:
+        runs (Sequence[Run]): What ran.
+        out (str | PathLike): Picture to write.
+    """
+    configs = list(dict.fromkeys(run.config for run in runs))
+    figure = Figure(figsize=(8, 1.2 + 0.6 * len(configs)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for y, config in enumerate(configs):
+        found = [run.ap for run in runs if run.config == config and run.ap is not None]
+        axes.plot(found, [y] * len(found), 'o', alpha=0.6, markersize=8)
+        if found:
+            axes.plot([statistics.median(found)], [y], '|', color='black', markersize=24)
+    axes.set_yticks(range(len(configs)), configs)
+    axes.set_ylim(len(configs) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel('AP of each seed, and their median')
+    axes.grid(axis='x', alpha=0.3)
+    figure.savefig(out, dpi=110)
+
+
+def _train(config: str, seed: int, work_dir: Path, options: Sequence[str]) -> Run:
+    name = Path(config).stem
+    folder = work_dir / name / f'seed_{seed}'
+    finished = folder / 'run.json'
+    if finished.is_file():
+        return Run(**json.loads(finished.read_text()))
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / 'train.log', 'w') as log:
+        done = subprocess.run(
+            [sys.executable, str(_TRAIN), config, '--work-dir', str(folder), '--resume', '--cfg-options',
+             f'randomness.seed={seed}', *options],
+            stdout=log, stderr=subprocess.STDOUT, check=False,
+            env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    if done.returncode != 0:
+        lines = (folder / 'train.log').read_text().strip().splitlines()
+        return Run(name, seed, None, lines[-1] if lines else f'exit status {done.returncode}')
+    losses, evaluations = read_log(folder)
+    last_epoch = max(entry['epoch'] for entry in losses.values())
+    ap = evaluations.get(last_epoch, {}).get('coco/bbox_mAP')  # none is logged where nothing is detected
+    run = Run(name, seed, ap or 0.0, '' if ap is not None else 'detects nothing')
+    finished.write_text(json.dumps(asdict(run)))
+    return run
+
+
+def _number(value: float | None) -> str:
+    return '' if value is None else f'{value:.3f}'
