@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
-_NUMPY_TYPES = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
-                np.float16, np.float32, np.float64)
+_NUMPY_TYPES = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32,
+                np.uint64, np.float16, np.float32, np.float64)
 #: How PyTorch says that it read something fine but does not allow it.
 _REFUSED = re.compile(r'GLOBAL (\S+)|call reduce|only create new object|only build|TorchScript')
 _trust = threading.local()
@@ -81,9 +81,10 @@ def guard(checkpoint_module: ModuleType) -> None:
     def load_guarded(cls: type, *args: Any, **kwargs: Any) -> Any:
         with _guarded_torch_load():
             checkpoint = read(*args, **kwargs)
-        if not _is_trusted() and isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
+        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+        if isinstance(meta, dict) and not _is_trusted():
             for key in ('cfg', 'config'):
-                checkpoint['meta'].pop(key, None)
+                meta.pop(key, None)
         return checkpoint
 
     loader.load_checkpoint = classmethod(load_guarded)
@@ -127,15 +128,16 @@ def _load_weights_only(load: Callable, f: Any, map_location: Any) -> Any:
         raise CheckpointError(f'there is no file {name}') from None
     except (IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f'{name} cannot be read: {error}') from None
-    except Exception as error:  # what damage of all kinds makes of the readers of zip, pickle and tensors
+    except Exception as error:  # whatever damage makes the readers of zip, pickle and tensors raise
         if not (refused := _REFUSED.search(str(error))):
-            raise CheckpointError(f'{name} is not a complete PyTorch checkpoint ({_first_line(error)}): '
-                                  'copy or download it again') from None
+            raise CheckpointError(
+                f'{name} is not a complete PyTorch checkpoint ({_first_line(error)}): copy or download '
+                'it again') from None
         what = f' ({refused.group(1)})' if refused.group(1) else ''
         raise CheckpointError(
-            f'{name} holds more than weights{what}, and reading that can run any code: ask where it comes '
-            'from for the weights only, or, if you trust it, say so: --trust-checkpoint in our tools, '
-            'mmnasfpn.safe_checkpoints.trust_checkpoints() in Python') from None
+            f'{name} holds more than weights{what}, and reading that can run any code: ask where it '
+            'comes from for the weights only, or, if you trust it, say so: --trust-checkpoint in our '
+            'tools, mmnasfpn.safe_checkpoints.trust_checkpoints() in Python') from None
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(elsewhere)
@@ -155,7 +157,7 @@ def _getattr_of_history_buffer(owner: Any, name: Any) -> FunctionType:
 
 @functools.cache
 def _allowed() -> list[Any]:
-    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    multiarray: Any = getattr(np, '_core' if hasattr(np, '_core') else 'core').multiarray
     return [
         HistoryBuffer, (_getattr_of_history_buffer, 'builtins.getattr'), np.ndarray, np.dtype,
         *{type(np.dtype(kind)) for kind in _NUMPY_TYPES},

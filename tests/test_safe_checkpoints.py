@@ -80,10 +80,10 @@ def test_damage_is_named(read, tmp_path):
     path = tmp_path / 'cut.pth'
     torch.save(dict(state_dict=dict(w=torch.ones(1000))), path)
     whole = path.read_bytes()
-    for content in (whole[:len(whole) // 2], whole[:10], b'', b'<html>not found</html>', b'PK\3\4' + b'\0' * 99,
-                    pickle.dumps('text')[:3]):
+    for content in (whole[:len(whole) // 2], whole[:10], b'', b'<html>not found</html>',
+                    b'PK\3\4' + b'\0' * 99, pickle.dumps('text')[:3]):
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match=r'cut\.pth is not a complete PyTorch checkpoint.*again'):
+        with pytest.raises(CheckpointError, match=r'cut\.pth is not a complete PyTorch .*again'):
             read(path)
 
 
@@ -106,7 +106,8 @@ def test_what_mmengine_saves_is_read(read, tmp_path):
              np.array([1.5], np.float32)]
     saved = dict(
         state_dict=OrderedDict(w=torch.ones(2), p=torch.nn.Parameter(torch.zeros(1))),
-        message_hub=dict(log_scalars=OrderedDict({'train/loss': buffer}), runtime_info=dict(kinds=kinds)),
+        message_hub=dict(log_scalars=OrderedDict({'train/loss': buffer}),
+                         runtime_info=dict(kinds=kinds)),
         param_schedulers=[dict(milestones=Counter([3, 4]))], meta=dict(epoch=1))
     path = tmp_path / 'epoch_1.pth'
     torch.save(saved, path)
@@ -150,9 +151,7 @@ def test_what_others_allow_is_left_to_them_and_torch_load_is_as_before(tmp_path)
 
 @pytest.mark.parametrize('order', [('mmnasfpn', 'mmengine.runner'), ('mmengine.runner', 'mmnasfpn')])
 def test_mmengine_is_guarded_once_the_package_is_imported(order):
-    code = (f'import {order[0]}, {order[1]}; from mmengine.runner.checkpoint import CheckpointLoader; '
-            'assert CheckpointLoader.load_checkpoint.__name__ == "load_checkpoint"; '
-            'assert CheckpointLoader.load_checkpoint.__func__.__module__ == "mmengine.runner.checkpoint"; '
+    code = (f'import {order[0]}, {order[1]}; from mmengine.runner import CheckpointLoader; '
             'import mmnasfpn.safe_checkpoints as s; '
             'assert CheckpointLoader.load_checkpoint.__func__.__code__.co_filename == s.__file__')
     subprocess.run([sys.executable, '-c', code], check=True)

@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('configs', nargs='+', help='paths of the configs, of different names')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--work-dir', default='work_dirs/seeds', type=Path,
-                        help='where the runs are; the same command goes on with those there (%(default)s)')
+                        help='where the runs are; the same command goes on with them (%(default)s)')
     parser.add_argument('--jobs', type=int, default=1, help='how many run at a time (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings, as a.b=value')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write each run as JSON')

@@ -8,7 +8,7 @@ from mmnasfpn.engine.cli import add_trust_checkpoint
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', metavar='CKPT',
-                        help='mmdet: a .pth; tf: the prefix of a checkpoint, or an .npz of its variables')
+                        help='mmdet: a .pth; tf: the prefix of a checkpoint, or an .npz of variables')
     parser.add_argument('out', metavar='OUT', help='where to write the converted checkpoint, a .pth')
     parser.add_argument('--from', dest='source', choices=['mmdet', 'tf'], required=True,
                         help="mmdet: a detector with MMDetection's NASFPN; tf: the authors' neck")

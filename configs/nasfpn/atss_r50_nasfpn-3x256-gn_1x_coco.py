@@ -1,4 +1,5 @@
-# ATSS with NAS-FPN 3 @ 256 in place of its FPN, P3 to P7. GN, because 2 images on a GPU are too few for BN.
+# ATSS with NAS-FPN 3 @ 256 in place of its FPN, P3 to P7. GN, because 2 images on a
+# GPU are too few for BN.
 _base_ = 'mmdet::atss/atss_r50_fpn_1x_coco.py'
 
 model = dict(

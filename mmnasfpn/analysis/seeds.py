@@ -50,10 +50,22 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
         work_dir (str | PathLike): Where each gets a folder ``<config>/seed_<seed>``.
         jobs (int): How many run at a time.
         options (Sequence[str]): Overrides of the configs, as ``a.b=value``.
+
+    Raises:
+        ValueError: If ``work_dir`` holds such a run with other options.
     """
+    runs = [(config, seed, Path(work_dir) / Path(config).stem / f'seed_{seed}')
+            for seed in seeds for config in configs]
+    for _, _, folder in runs:
+        used = folder / 'options.json'
+        before = json.loads(used.read_text()) if used.is_file() else list(options)
+        if before != list(options):
+            raise ValueError(f'{folder} was trained with {before}, but the options are now '
+                             f'{list(options)}: give another --work-dir')
+        folder.mkdir(parents=True, exist_ok=True)
+        used.write_text(json.dumps(list(options)))
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_train, config, seed, Path(work_dir), options)
-                   for seed in seeds for config in configs]
+        futures = [pool.submit(_train, config, seed, folder, options) for config, seed, folder in runs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -70,8 +82,8 @@ def to_markdown(runs: Sequence[Run]) -> str:
         found = [value for value in ap.values() if value is not None]
         median = statistics.median(found) if found else None
         spread = max(abs(value - median) for value in found) if median is not None else None
-        lines.append((config, *(_number(ap.get(seed)) for seed in seeds), _number(median),
-                      _number(spread)))
+        lines.append((config, *(_number(ap[seed]) if seed in ap else '' for seed in seeds),
+                      _number(median), _number(spread)))
     return to_table(('config', *(f'seed {seed}' for seed in seeds), 'median', 'farthest from it'), lines)
 
 
@@ -99,13 +111,11 @@ def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
     figure.savefig(out, dpi=110)
 
 
-def _train(config: str, seed: int, work_dir: Path, options: Sequence[str]) -> Run:
+def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
     name = Path(config).stem
-    folder = work_dir / name / f'seed_{seed}'
     finished = folder / 'run.json'
     if finished.is_file():
         return Run(**json.loads(finished.read_text()))
-    folder.mkdir(parents=True, exist_ok=True)
     with open(folder / 'train.log', 'w') as log:
         done = subprocess.run(
             [sys.executable, str(_TRAIN), config, '--work-dir', str(folder), '--resume', '--cfg-options',
@@ -124,4 +134,4 @@ def _train(config: str, seed: int, work_dir: Path, options: Sequence[str]) -> Ru
 
 
 def _number(value: float | None) -> str:
-    return '' if value is None else f'{value:.3f}'
+    return 'failed' if value is None else f'{value:.3f}'

@@ -82,17 +82,17 @@ def convert_mmdet_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def _check_complete(converted: Mapping[str, Tensor]) -> None:
     """Raise a ConversionError unless these are all that some neck has, in fitting shapes."""
     stacks = _count(r'pyramids\.(\d+)\.', converted)
-    laterals = [converted.get(f'laterals.{i}.conv.weight')
-                for i in range(_count(r'laterals\.(\d+)\.', converted))]
-    if not stacks or not laterals or not all(
-            weight is not None and weight.dim() == 4 for weight in laterals):
-        raise ConversionError("the stacks (fpn_stages...) or laterals (lateral_convs...) of MMDetection's "
-                              'NASFPN are missing or no convolutions')
+    number = _count(r'laterals\.(\d+)\.', converted)
+    names = [f'laterals.{i}.conv.weight' for i in range(number)]
+    laterals = [converted[name] for name in names if name in converted and converted[name].dim() == 4]
+    if not stacks or not laterals or len(laterals) < number:
+        raise ConversionError('the stacks (fpn_stages...) or laterals (lateral_convs...) of '
+                              "MMDetection's NASFPN are missing or no convolutions")
     in_channels = [weight.shape[1] for weight in laterals]
     out_channels = laterals[0].shape[0]
-    what = f"NASFPN of in_channels={in_channels}, out_channels={out_channels}, stack_times={stacks}"
-    norm_cfg = next((cfg for key, cfg in (('.bn.', dict(type='BN')), ('.gn.', dict(type='GN', num_groups=1)))
-                     if any(key in name for name in converted)), None)
+    what = f'NASFPN of in_channels={in_channels}, out_channels={out_channels}, stack_times={stacks}'
+    norms: dict[str, dict[str, Any]] = {'.bn.': dict(type='BN'), '.gn.': dict(type='GN', num_groups=1)}
+    norm_cfg = next((cfg for key, cfg in norms.items() if any(key in name for name in converted)), None)
     with torch.device('meta'):  # only the shapes are needed
         neck = NASFPN(in_channels, out_channels, 5, stacks, variant='mmdet', norm_cfg=norm_cfg,
                       init_cfg=None)
@@ -105,8 +105,9 @@ def _check_complete(converted: Mapping[str, Tensor]) -> None:
                               f'become {missing[:3]}; {len(unknown)} have no place in it: {unknown[:3]}')
     for name, value in expected.items():
         if name in converted and converted[name].shape != value.shape:
-            raise ConversionError(f'what becomes {name} has the shape {tuple(converted[name].shape)}, but '
-                                  f'must be {tuple(value.shape)} in the {what}')
+            raise ConversionError(
+                f'what becomes {name} has the shape {tuple(converted[name].shape)}, but must be '
+                f'{tuple(value.shape)} in the {what}')
 
 
 def _count(pattern: str, names: Mapping[str, Any]) -> int:

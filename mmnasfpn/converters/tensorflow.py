@@ -63,8 +63,9 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
             node, place = cells.get((stack, cell), (None, None))
             where = f'fpn_cells/cell_{stack}/sub_policy{cell}'
             if place is None or node != num_levels + cell:
-                raise ConversionError(f'{where}/op_after_combine{num_levels + cell} is missing, but there '
-                                      f'are {stacks} stacks of {per_stack} cells: give all variables')
+                raise ConversionError(
+                    f'{where}/op_after_combine{num_levels + cell} is missing, but there are {stacks} '
+                    f'stacks of {per_stack} cells: give all variables')
             out = _convert(place, where, f'pyramids.{stack}.cells.{cell}.conv', 3, state, channels,
                            channels)
             channels = channels or out
@@ -73,8 +74,8 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
     levels = input_levels or range(min(laterals), max(laterals) + 1)
     unknown = sorted(set(laterals) - set(levels))
     if unknown:
-        raise ConversionError(f'there are variables of laterals at the levels {unknown}, but input_levels '
-                              f'is {list(levels)}')
+        raise ConversionError(f'there are variables of laterals at the levels {unknown}, but '
+                              f'input_levels is {list(levels)}')
     for index, level in enumerate(levels):
         name = f'laterals.{index}'
         if level in laterals:
@@ -104,7 +105,7 @@ def read_tf_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         except Exception as error:  # zipfile's, zlib's and NumPy's own, for damage of any kind
             raise ConversionError(f'{path} is not an .npz of plain arrays: {error}') from None
     try:
-        from tensorflow.train import load_checkpoint
+        from tensorflow.train import load_checkpoint  # type: ignore[import-untyped]
     except ImportError:
         raise ConversionError(
             f'{path} is read with TensorFlow, which is not installed here: install it, or write the '
@@ -145,14 +146,22 @@ def _convert(place: Mapping[str, np.ndarray], where: str, name: str, kernel: int
     if missing:
         raise ConversionError(f"{where} lacks {', '.join(missing)}: give all variables")
     last = place[kernels[-1]]
-    out = last.shape[-1] if out_channels is None else out_channels
-    taken = place[kernels[0]].shape[2] if in_channels is None and place[kernels[0]].ndim == 4 else in_channels
-    expected = dict.fromkeys(('bias', *_NORM), (out,))
-    expected |= (dict(depthwise_kernel=(kernel, kernel, taken, 1), pointwise_kernel=(1, 1, taken, out))
-                 if separable else dict(kernel=(kernel, kernel, taken, out)))
+    for part in kernels:
+        if place[part].ndim != 4:
+            raise ConversionError(f'{part} of {where} has the shape {place[part].shape}, but must have '
+                                  'rows, columns, in, out')
+    out = last.shape[3] if out_channels is None else out_channels
+    taken = last.shape[2] if in_channels is None else in_channels
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(('bias', *_NORM), (out,))
+    if separable:
+        expected |= dict(depthwise_kernel=(kernel, kernel, taken, 1),
+                         pointwise_kernel=(1, 1, taken, out))
+    else:
+        expected |= dict(kernel=(kernel, kernel, taken, out))
     for part, shape in expected.items():
         if place[part].shape != shape:
-            raise ConversionError(f'{part} of {where} has the shape {place[part].shape}, but must be {shape}')
+            raise ConversionError(
+                f'{part} of {where} has the shape {place[part].shape}, but must be {shape}')
     conv = f'{name}.pointwise_conv' if separable else name
     if separable:  # (rows, columns, in, 1) -> (in, 1, rows, columns)
         state[f'{name}.depthwise_conv.conv.weight'] = place['depthwise_kernel'].transpose(2, 3, 0, 1)

@@ -20,11 +20,13 @@ class CheckpointFitHook(Hook):
     resumed run go on with, something else than what was trained.
 
     Args:
-        strict (bool): True asks for all weights of the model, as for testing and resuming. False is for
-            fine-tuning, where backbone and head may be new: only a NAS-FPN neck in the checkpoint must fit.
+        strict (bool): True asks for all weights of the model, as for testing and resuming. False is
+            for fine-tuning, where backbone and head may be new: only a NAS-FPN neck in the checkpoint
+            must fit.
 
     Raises:
-        CheckpointError: When a checkpoint is loaded that does not fit; says what differs and what to do.
+        CheckpointError: When a checkpoint is loaded that does not fit; says what differs and what to
+            do.
     """
 
     priority = 'VERY_LOW'  # after hooks that swap weights, such as EMAHook
@@ -68,7 +70,8 @@ def _compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], ours_only
         problems.append(f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)')
     unknown = [] if ours_only_matter else [name for name in theirs if name not in ours]
     if unknown:
-        problems.append(f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')
+        problems.append(
+            f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')
     other = [f'{name} is {tuple(theirs[name].shape)}, but {tuple(value.shape)} in the model'
              for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape]
     if other:
@@ -82,7 +85,7 @@ def _neck_hint(neck: NASFPN, theirs: Mapping[str, Tensor]) -> str:
     normalised = any('.running_var' in name or '.gn.' in name for name in theirs)
     variant = 'mmdet' if normalised and biases else 'authors'
     if theirs and normalised and variant != neck.variant:
-        return (f"its neck is of variant='{variant}', that of the config of variant='{neck.variant}': make "
-                'model.neck.variant agree')
-    return ('make model.neck (stack_times, out_channels, genotype, separable, norm_cfg, variant) agree with '
-            'the config that the checkpoint was trained with')
+        return (f"its neck is of variant='{variant}', that of the config of variant='{neck.variant}': "
+                'make model.neck.variant agree')
+    return ('make model.neck (stack_times, out_channels, genotype, separable, norm_cfg, variant) agree '
+            'with the config that the checkpoint was trained with')

@@ -44,8 +44,8 @@ def make_variables(genotype, in_channels, channels, stacks, separable, seed=0):
             layer(f'resample_l{level}', 'separable_conv2d' if separable else 'conv2d', 1, taken)
     for stack in range(stacks):
         for cell in range(len(genotype.cells)):
-            layer(f'fpn_cells/cell_{stack}/sub_policy{cell}/op_after_combine{genotype.num_levels + cell}',
-                  'conv', 3, channels)
+            node = genotype.num_levels + cell
+            layer(f'fpn_cells/cell_{stack}/sub_policy{cell}/op_after_combine{node}', 'conv', 3, channels)
     return variables
 
 
@@ -153,7 +153,8 @@ CELL = 'fpn_cells/cell_1/sub_policy3/op_after_combine8'
     (lambda v: without(v, f'{CELL}/conv/bias'), 'cell_1/sub_policy3 lacks bias'),
     (lambda v: without(v, 'resample_l4/bn/gamma'), 'resample_l4 lacks gamma'),
     (lambda v: {n: x for n, x in v.items() if CELL not in n}, f'{CELL} is missing'),
-    (lambda v: {**v, f'{CELL}/conv/kernel': np.ones((3, 3, 4, 5))}, r'kernel .*\(3, 3, 4, 5\).*\(3, 3, 4, 4\)'),
+    (lambda v: {**v, f'{CELL}/conv/kernel': np.ones((3, 3, 4, 5))},
+     r'kernel .*\(3, 3, 4, 5\).*\(3, 3, 4, 4\)'),
     (lambda v: {**v, f'{CELL}/conv/kernel': np.ones(3)}, r'kernel .*\(3,\)'),
     (lambda v: {**v, 'resample_l3/bn/beta': np.ones(3)}, r'beta of resample_l3.*\(3,\).*\(4,\)'),
     (lambda v: {**v, **{f'other/{n}': x for n, x in v.items()}}, 'several necks'),

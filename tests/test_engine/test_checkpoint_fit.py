@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 from mmdet.apis import DetInferencer
-from mmdet.models.necks import NASFPN as MmdetNASFPN
+from mmdet.models import necks as mmdet_necks
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.engine.checkpoint_fit_hook import check_fit
@@ -29,12 +29,28 @@ def save(state_dict, path, **more):
 def with_mmdets_neck(config):
     state_dict = {name: value for name, value in build(config).state_dict().items()
                   if not name.startswith('neck.')}
-    neck = MmdetNASFPN([4, 8, 16, 32], 8, 5, 2, start_level=1, norm_cfg=dict(type='BN'))
+    neck = mmdet_necks.NASFPN([4, 8, 16, 32], 8, 5, 2, start_level=1, norm_cfg=dict(type='BN'))
     return {**state_dict, **{f'neck.{name}': value for name, value in neck.state_dict().items()}}
 
 
 def without(state_dict, name):
     return {key: value for key, value in state_dict.items() if key != name}
+
+
+def bring_in(way, cfg, checkpoint, **outputs):
+    """Let a checkpoint in by one of the ways there are."""
+    if way == 'test':
+        run_test(cfg, checkpoint, **outputs)
+    elif way == 'resume':
+        train(cfg, resume=checkpoint)
+    elif way == 'load_from':
+        cfg.load_from = checkpoint
+        train(cfg)
+    elif way == 'init_cfg':
+        cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+        train(cfg)
+    else:
+        DetInferencer(cfg, checkpoint, device='cpu')
 
 
 WRONG = {
@@ -59,13 +75,7 @@ def test_a_neck_that_does_not_fit_is_refused(what, way, tiny_config, tmp_path):
     cfg = load_config(str(tiny_config), str(tmp_path / 'w'))
     cfg.experiment_name = cfg.visualizer.name = tmp_path.name
     with pytest.raises(CheckpointError, match=words):
-        if way == 'test':
-            run_test(cfg, checkpoint, out=str(tmp_path / 'out.pkl'), json_path=str(tmp_path / 'm.json'))
-        elif way == 'resume':
-            train(cfg, resume=checkpoint)
-        else:
-            cfg.load_from = checkpoint
-            train(cfg)
+        bring_in(way, cfg, checkpoint, out=str(tmp_path / 'out.pkl'), json_path=str(tmp_path / 'm.json'))
     assert not [*tmp_path.glob('out.pkl'), *tmp_path.glob('m.json'), *tmp_path.glob('w/**/*.pth')]
 
 
@@ -102,18 +112,7 @@ def test_payloads_and_damage_are_refused_wherever_a_checkpoint_comes_in(way, tin
         cfg = load_config(str(tiny_config), str(tmp_path / 'w'))
         cfg.experiment_name = cfg.visualizer.name = f'{tmp_path.name}-{name}'
         with pytest.raises(CheckpointError, match=words):
-            if way == 'test':
-                run_test(cfg, path, json_path=str(tmp_path / 'm.json'))
-            elif way == 'resume':
-                train(cfg, resume=path)
-            elif way == 'load_from':
-                cfg.load_from = path
-                train(cfg)
-            elif way == 'init_cfg':
-                cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=path)
-                train(cfg)
-            else:
-                DetInferencer(str(tiny_config), path, device='cpu')
+            bring_in(way, cfg, path, json_path=str(tmp_path / 'm.json'))
     assert not (tmp_path / 'trace').exists()
     assert not [*tmp_path.glob('m.json'), *tmp_path.glob('w/**/*.pth')]
 

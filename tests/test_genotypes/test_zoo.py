@@ -74,3 +74,29 @@ def test_get_genotype_names_the_file(tmp_path):
         get_genotype(path)
 
 
+
+
+def cells_by_levels(genotype):
+    return [(c.level, c.op, tuple(genotype.node_levels[node] for node in c.inputs), c.is_output)
+            for c in genotype.cells]
+
+
+def test_six_levels_are_the_published_cells_and_p2_from_p3():
+    published, six = get_genotype('nasfpn'), get_genotype('nasfpn_6_levels')
+    assert cells_by_levels(six)[:7] == cells_by_levels(published)
+    assert cells_by_levels(six)[7:] == [(2, 'sum', (2, 3), True)]
+    assert six.cells[7].inputs[1] == six.output_nodes[3]
+    assert six.loose_ends[4:6] == ((3,), (5,))  # C5 and C7, as published
+
+
+def test_four_levels_are_the_published_cells_up_to_p5_and_p6_as_p7_was():
+    published, four = (cells_by_levels(get_genotype(name)) for name in ('nasfpn', 'nasfpn_4_levels'))
+    assert four[:5] == published[:5]
+    assert published[5] == (7, *four[5][1:]) and len(four) == 6
+    assert get_genotype('nasfpn_4_levels').loose_ends[4] == (2,)
+
+
+def test_three_levels_are_the_published_cells_up_to_p5_with_p5_for_p6():
+    published, three = (cells_by_levels(get_genotype(name)) for name in ('nasfpn', 'nasfpn_3_levels'))
+    assert three[0] == (4, 'gp', (4, 5), False) and published[0] == (4, 'gp', (4, 6), False)
+    assert three[1:] == published[1:5]

@@ -12,5 +12,5 @@ from mmnasfpn.models.ops.resample import (
 from mmnasfpn.models.ops.variants import VARIANTS, Variant, get_variant
 
 __all__ = ['VARIANTS', 'Variant', 'downsample', 'drop_block', 'get_variant', 'global_average_pooling',
-           'global_pooling', 'halve_rounding_down', 'halve_rounding_up', 'resample', 'resample_by_size', 'sum_maps',
-           'upsample']
+           'global_pooling', 'halve_rounding_down', 'halve_rounding_up', 'resample', 'resample_by_size',
+           'sum_maps', 'upsample']

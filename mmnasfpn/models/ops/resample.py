@@ -1,9 +1,9 @@
 """Bring a map from one pyramid level to another (section 3.1).
 
-In :func:`resample` cells stay aligned with the image's origin: the map of level ``l + k`` has ``ceil(H / 2**k)``
-rows where that of level ``l`` has ``H``, and its row ``i`` belongs to the rows ``i * 2**k`` to
-``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise. MMDetection's NASFPN goes by sizes
-instead, :func:`resample_by_size`; where all sizes divide, the two are the same.
+In :func:`resample`, cells stay aligned with the image's origin: the map of level ``l + k`` has
+``ceil(H / 2**k)`` rows where that of level ``l`` has ``H``, and its row ``i`` belongs to the rows
+``i * 2**k`` to ``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise. MMDetection's NASFPN
+goes by sizes instead, :func:`resample_by_size`; where all sizes divide, the two are the same.
 """
 import torch.nn.functional as F
 from torch import Tensor
@@ -88,8 +88,9 @@ def halve_rounding_down(x: Tensor) -> Tensor:
         ValueError: If the map has a single row or column.
     """
     if min(x.shape[-2:]) < 2:
-        raise ValueError(f'a map of {x.shape[-2]}x{x.shape[-1]} has no coarser level where halves are '
-                         "rounded down, as variant='mmdet' has it: pad the images (pad_size_divisor=128)")
+        raise ValueError(
+            f'a map of {x.shape[-2]}x{x.shape[-1]} has no coarser level where halves are rounded down, '
+            "as variant='mmdet' has it: pad the images (pad_size_divisor=128)")
     return F.max_pool2d(x, 2)
 
 

@@ -1,7 +1,0 @@
-# R-18 of width 16, 7 @ 64, with GN in neck and head, whose statistics do not depend on the batch.
-_base_ = './retinanet_r18-w16_nasfpn-7x64_12e_shapes.py'
-
-group_norm = dict(type='GN', num_groups=16, requires_grad=True)
-model = dict(
-    neck=dict(norm_cfg=dict(_delete_=True, **group_norm)),
-    bbox_head=dict(norm_cfg=dict(_delete_=True, **group_norm)))
