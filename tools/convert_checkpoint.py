@@ -1,8 +1,11 @@
 """Convert weights of another NAS-FPN: of MMDetection's own, or of the authors' TensorFlow code."""
 import argparse
+import sys
 
+from mmnasfpn.converters import ConversionError
 from mmnasfpn.converters.checkpoint import convert_checkpoint
 from mmnasfpn.engine.cli import add_trust_checkpoint
+from mmnasfpn.safe_checkpoints import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,8 +24,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    print(convert_checkpoint(args.source, args.checkpoint, args.out, args.input_levels,
-                             args.trust_checkpoint))
+    try:
+        print(convert_checkpoint(args.source, args.checkpoint, args.out, args.input_levels,
+                                 args.trust_checkpoint))
+    except (ConversionError, CheckpointError, FileExistsError) as error:
+        sys.exit(f'convert_checkpoint: {error}')
 
 
 if __name__ == '__main__':

@@ -116,9 +116,11 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
     finished = folder / 'run.json'
     if finished.is_file():
         return Run(**json.loads(finished.read_text()))
+    # Only where there is something to resume: it would put a config's load_from aside.
+    resume = ['--resume'] if (folder / 'last_checkpoint').is_file() else []
     with open(folder / 'train.log', 'w') as log:
         done = subprocess.run(
-            [sys.executable, str(_TRAIN), config, '--work-dir', str(folder), '--resume', '--cfg-options',
+            [sys.executable, str(_TRAIN), config, '--work-dir', str(folder), *resume, '--cfg-options',
              f'randomness.seed={seed}', *options],
             stdout=log, stderr=subprocess.STDOUT, check=False,
             env={**os.environ, 'OMP_NUM_THREADS': '1'})

@@ -105,7 +105,7 @@ def read_tf_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         except Exception as error:  # zipfile's, zlib's and NumPy's own, for damage of any kind
             raise ConversionError(f'{path} is not an .npz of plain arrays: {error}') from None
     try:
-        from tensorflow.train import load_checkpoint  # type: ignore[import-untyped]
+        import tensorflow as tf  # type: ignore[import-untyped]
     except ImportError:
         raise ConversionError(
             f'{path} is read with TensorFlow, which is not installed here: install it, or write the '
@@ -115,7 +115,7 @@ def read_tf_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not Path(f'{path}.index').is_file():
         raise ConversionError(f'there is no {path}.index: give the prefix of the checkpoint, as in '
                               'model.ckpt-22500, without .index or .data-00000-of-00001')
-    reader = load_checkpoint(path)
+    reader = tf.train.load_checkpoint(path)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
             if _PLACE.match(name)}
 

@@ -12,11 +12,15 @@ from tests.conftest import REPO, run_python
 # Stands in for tools/train.py: seed 3 fails, seed 2 detects nothing in the end, others get an AP.
 TRAIN = '''
 import json, pathlib, sys
-config, work_dir, seed = sys.argv[1], pathlib.Path(sys.argv[3]), sys.argv[6].partition('=')[2]
-assert sys.argv[2:6] == ['--work-dir', str(work_dir), '--resume', '--cfg-options'], sys.argv
+options = sys.argv.index('--cfg-options')
+config, work_dir = sys.argv[1], pathlib.Path(sys.argv[3])
+resume = ['--resume'] if (work_dir / 'last_checkpoint').exists() else []
+assert sys.argv[2:options] == ['--work-dir', str(work_dir), *resume], sys.argv
+seed = sys.argv[options + 1].partition('=')[2]
 with open(work_dir.parent.parent / 'calls', 'a') as file:
-    file.write(f'{config} {seed} {sys.argv[7:]}\\n')
+    file.write(f'{config} {seed} {sys.argv[options + 2:]} {resume}\\n')
 if seed == '3':
+    (work_dir / 'last_checkpoint').touch()
     sys.exit('RuntimeError: the worker died')
 log = work_dir / '1' / 'vis_data' / 'scalars.json'
 log.parent.mkdir(parents=True)
@@ -39,7 +43,7 @@ def train(tmp_path, monkeypatch):
 def test_each_config_is_trained_with_each_seed_and_what_is_finished_is_kept(train):
     work_dir, calls = train
     runs = list(train_seeds(['a/x.py', 'b/y.py'], [0, 2, 3], work_dir, 2, ['k=1']))
-    assert calls() == sorted(f"{config} {seed} ['k=1']" for config in ('a/x.py', 'b/y.py')
+    assert calls() == sorted(f"{config} {seed} ['k=1'] []" for config in ('a/x.py', 'b/y.py')
                              for seed in (0, 2, 3))
     found = {(run.config, run.seed): run for run in runs}
     assert found['x', 0] == Run('x', 0, 0.5)
@@ -47,7 +51,8 @@ def test_each_config_is_trained_with_each_seed_and_what_is_finished_is_kept(trai
     assert found['y', 3] == Run('y', 3, None, 'RuntimeError: the worker died')
     again = list(train_seeds(['a/x.py'], [0, 2, 3], work_dir, 1, ['k=1']))
     assert {run.seed: run for run in again} == {seed: found['x', seed] for seed in (0, 2, 3)}
-    assert len(calls()) == 7  # only what had failed
+    assert len(calls()) == 7  # only what had failed, from where it had come to
+    assert "a/x.py 3 ['k=1'] ['--resume']" in calls()
 
 
 def test_other_options_are_not_mixed_with_what_is_there(train):

@@ -174,10 +174,9 @@ def test_a_checkpoint_is_read_with_tensorflow_where_it_is_installed(monkeypatch,
     reader = types.SimpleNamespace(
         get_variable_to_shape_map=lambda: {name: value.shape for name, value in variables.items()},
         get_tensor=variables.__getitem__)
-    train = types.ModuleType('tensorflow.train')
-    train.load_checkpoint = lambda path: reader
-    monkeypatch.setitem(sys.modules, 'tensorflow', types.ModuleType('tensorflow'))
-    monkeypatch.setitem(sys.modules, 'tensorflow.train', train)
+    tensorflow = types.ModuleType('tensorflow')
+    tensorflow.train = types.SimpleNamespace(load_checkpoint=lambda path: reader)
+    monkeypatch.setitem(sys.modules, 'tensorflow', tensorflow)
     with pytest.raises(ConversionError, match=r'model\.ckpt-1\.index'):
         read_tf_variables(tmp_path / 'model.ckpt-1')
     (tmp_path / 'model.ckpt-1.index').touch()
@@ -186,7 +185,6 @@ def test_a_checkpoint_is_read_with_tensorflow_where_it_is_installed(monkeypatch,
 
 def test_without_tensorflow_the_way_around_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'tensorflow', None)
-    monkeypatch.setitem(sys.modules, 'tensorflow.train', None)
     with pytest.raises(ConversionError, match=r'install it, or write the variables to an \.npz'):
         read_tf_variables(tmp_path / 'model.ckpt-1')
 
