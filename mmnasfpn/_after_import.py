@@ -24,14 +24,18 @@ class _Finder(MetaPathFinder):
     def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
         self.name = name
         self.then = then
+        self._is_searching = False
 
     def find_spec(self, fullname: str, path: Sequence[str] | None,
                   target: ModuleType | None = None) -> ModuleSpec | None:
         """Find the one module by the other finders, and have ``then`` called after it ran."""
-        if fullname != self.name:
+        if fullname != self.name or self._is_searching:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self._is_searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._is_searching = False
         if spec is None or spec.loader is None:
             return spec
         run = spec.loader.exec_module
@@ -39,6 +43,8 @@ class _Finder(MetaPathFinder):
         def run_and_call(module: ModuleType) -> None:
             run(module)
             self.then(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
 
         spec.loader.exec_module = run_and_call  # type: ignore[method-assign]
         return spec

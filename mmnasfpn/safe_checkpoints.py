@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging.history_buffer import HistoryBuffer
 
 _NUMPY_TYPES = (np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32,
@@ -57,8 +58,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = 'cpu') -> 
         CheckpointError: If there is no such file, it is damaged, holds anything but weights and
             MMEngine's records, or is not a dict.
     """
-    with _guarded_torch_load():
-        checkpoint = torch.load(path, map_location=map_location)
+    checkpoint = _load(torch.load, path, map_location)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{os.fspath(path)} holds a {type(checkpoint).__name__}, but a checkpoint '
                               'must be a dict of weights')
@@ -66,7 +66,7 @@ def load_checkpoint(path: str | os.PathLike[str], map_location: Any = 'cpu') -> 
 
 
 def guard(checkpoint_module: ModuleType) -> None:
-    """Make MMEngine read every checkpoint, from anywhere, weights only.
+    """Make MMEngine's ``CheckpointLoader`` read every checkpoint, from anywhere, weights only.
 
     MMEngine takes the text of a config out of a checkpoint, too, and runs it (on resuming, and for an
     inferencer that was given no config): it is left out.
@@ -81,13 +81,20 @@ def guard(checkpoint_module: ModuleType) -> None:
     def load_guarded(cls: type, *args: Any, **kwargs: Any) -> Any:
         with _guarded_torch_load():
             checkpoint = read(*args, **kwargs)
-        meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-        if isinstance(meta, dict) and not _is_trusted():
-            for key in ('cfg', 'config'):
-                meta.pop(key, None)
+        if not _is_trusted():
+            for path in (('meta', 'cfg'), ('meta', 'config'), ('message_hub', 'runtime_info', 'cfg')):
+                _drop(checkpoint, path)
         return checkpoint
 
     loader.load_checkpoint = classmethod(load_guarded)
+
+
+def _drop(data: Any, path: tuple[str, ...]) -> None:
+    *parents, last = path
+    for key in parents:
+        data = data.get(key) if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        data.pop(last, None)
 
 
 def _is_trusted() -> bool:
@@ -98,16 +105,13 @@ def _is_trusted() -> bool:
 def _guarded_torch_load() -> Iterator[None]:
     with _reading:
         load = torch.load
-        if getattr(load, 'is_guarded', False):
-            yield
-            return
+        reader = threading.get_ident()
 
-        def load_guarded(f: Any, map_location: Any = None, *_: Any, **__: Any) -> Any:
-            if _is_trusted():
-                return load(f, map_location=map_location, weights_only=False)
-            return _load_weights_only(load, f, map_location)
+        def load_guarded(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != reader:  # somebody else's, meanwhile
+                return load(f, map_location, *args, **kwargs)
+            return _load(load, f, map_location)
 
-        load_guarded.is_guarded = True  # type: ignore[attr-defined]
         torch.load = load_guarded
         try:
             yield
@@ -115,24 +119,37 @@ def _guarded_torch_load() -> Iterator[None]:
             torch.load = load
 
 
+def _load(load: Callable, f: Any, map_location: Any) -> Any:
+    if _is_trusted():
+        return load(f, map_location=map_location, weights_only=False)
+    with _reading:
+        return _load_weights_only(load, f, map_location)
+
+
 def _load_weights_only(load: Callable, f: Any, map_location: Any) -> Any:
     name = os.fspath(f) if isinstance(f, str | os.PathLike) else 'the checkpoint'
     # OneDL's MMEngine allows getattr of anything; it must not be in the way of ours.
     elsewhere = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
+    # A buffer brings its statistics along and puts them into its class, for all others as well.
+    statistics = dict(HistoryBuffer._statistics_methods)
     torch.serialization.add_safe_globals(
         [*(x for x in elsewhere if x not in (getattr, (getattr, 'builtins.getattr'))), *_allowed()])
     try:
         return load(f, map_location=map_location, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f'there is no file {name}') from None
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise CheckpointError(f'{name} cannot be read: {error}') from None
+    except MemoryError:
+        raise
     except Exception as error:  # whatever damage makes the readers of zip, pickle and tensors raise
+        if isinstance(error, torch.OutOfMemoryError) or 'Attempting to deserialize' in str(error):
+            raise  # of this machine, not of the file
         if not (refused := _REFUSED.search(str(error))):
             raise CheckpointError(
                 f'{name} is not a complete PyTorch checkpoint ({_first_line(error)}): copy or download '
-                'it again') from None
+                'it again, or save it again with the default pickle protocol') from None
         what = f' ({refused.group(1)})' if refused.group(1) else ''
         raise CheckpointError(
             f'{name} holds more than weights{what}, and reading that can run any code: ask where it '
@@ -141,10 +158,13 @@ def _load_weights_only(load: Callable, f: Any, map_location: Any) -> Any:
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(elsewhere)
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(statistics)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition('\n')[0] or type(error).__name__
+    text = str(error).rpartition('WeightsUnpickler error: ')[2]  # without PyTorch's advice
+    return text.partition('\n')[0] or type(error).__name__
 
 
 def _getattr_of_history_buffer(owner: Any, name: Any) -> FunctionType:
@@ -159,8 +179,9 @@ def _getattr_of_history_buffer(owner: Any, name: Any) -> FunctionType:
 def _allowed() -> list[Any]:
     multiarray: Any = getattr(np, '_core' if hasattr(np, '_core') else 'core').multiarray
     return [
-        HistoryBuffer, (_getattr_of_history_buffer, 'builtins.getattr'), np.ndarray, np.dtype,
-        *{type(np.dtype(kind)) for kind in _NUMPY_TYPES},
+        HistoryBuffer, ConfigDict, (_getattr_of_history_buffer, 'builtins.getattr'),
+        np.ndarray, np.dtype, bytes,  # the content of an empty array
+        *{type(np.dtype(kind)) for kind in (*_NUMPY_TYPES, np.str_)},
         # As NumPy 1 and 2 name them.
         *((getattr(multiarray, name), f'numpy.{core}.multiarray.{name}')
           for name in ('_reconstruct', 'scalar') for core in ('core', '_core')),

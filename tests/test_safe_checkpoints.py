@@ -2,6 +2,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 from collections import Counter, OrderedDict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import mmengine.runner.checkpoint
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
@@ -103,12 +105,13 @@ def test_what_mmengine_saves_is_read(read, tmp_path):
     for value in (3.0, 1.0, np.float64(2.0)):
         buffer.update(value)
     kinds = [np.float32(1.5), np.float64(1.5), np.int64(3), np.bool_(True), np.array([1, 2]),
-             np.array([1.5], np.float32)]
+             np.array([1.5], np.float32), np.str_('bolt'), np.array(['bolt', 'nut']), np.array([])]
     saved = dict(
         state_dict=OrderedDict(w=torch.ones(2), p=torch.nn.Parameter(torch.zeros(1))),
         message_hub=dict(log_scalars=OrderedDict({'train/loss': buffer}),
                          runtime_info=dict(kinds=kinds)),
-        param_schedulers=[dict(milestones=Counter([3, 4]))], meta=dict(epoch=1))
+        param_schedulers=[dict(milestones=Counter([3, 4]))],
+        meta=dict(epoch=1, dataset_meta=ConfigDict(classes=('bolt',), more=ConfigDict(a=1))))
     path = tmp_path / 'epoch_1.pth'
     torch.save(saved, path)
     loaded = read(path)
@@ -119,6 +122,7 @@ def test_what_mmengine_saves_is_read(read, tmp_path):
                for a, b in zip(hub['runtime_info']['kinds'], kinds, strict=True))
     assert loaded['param_schedulers'] == saved['param_schedulers']
     assert torch.equal(loaded['state_dict']['w'], torch.ones(2))
+    assert loaded['meta'] == saved['meta']
 
 
 def test_what_numpy_1_saved_is_read(tmp_path):
@@ -132,10 +136,49 @@ def test_what_numpy_1_saved_is_read(tmp_path):
 
 def test_a_config_in_a_checkpoint_is_not_handed_to_what_runs_it(tmp_path):
     path = tmp_path / 'with_config.pth'
-    torch.save(dict(state_dict={}, meta=dict(cfg='x = 1', config='x = 1', epoch=3)), path)
-    assert by_mmengine(path)['meta'] == dict(epoch=3)
+    saved = dict(state_dict={}, meta=dict(cfg='x = 1', config='x = 1', epoch=3),
+                 message_hub=dict(runtime_info=dict(cfg='x = 1', iter=2)))
+    torch.save(saved, path)
+    assert by_mmengine(path) == dict(state_dict={}, meta=dict(epoch=3),
+                                     message_hub=dict(runtime_info=dict(iter=2)))
     with trust_checkpoints():
-        assert by_mmengine(path)['meta'] == dict(cfg='x = 1', config='x = 1', epoch=3)
+        assert by_mmengine(path) == saved
+
+
+def test_reading_a_checkpoint_changes_no_statistics_of_others(tmp_path, monkeypatch):
+    path = tmp_path / 'x.pth'
+    before = dict(HistoryBuffer._statistics_methods)
+    state = HistoryBuffer().__getstate__() | dict(statistics_methods={'mean': HistoryBuffer.max})
+    monkeypatch.setattr(HistoryBuffer, '__getstate__', lambda self: state)
+    torch.save(dict(x=HistoryBuffer()), path)
+    load_checkpoint(path)
+    assert before == HistoryBuffer._statistics_methods
+
+
+def test_other_threads_read_as_they_ask_to_and_nothing_is_left_allowed(tmp_path):
+    mine, other = tmp_path / 'mine.pth', tmp_path / 'other.pth'
+    torch.save(dict(w=torch.ones(9)), mine)
+    torch.save(dict(x=Calls(Counter, 'ab'), y=Calls(len, 'ab')), other)
+    allowed = set(torch.serialization.get_safe_globals())
+    stop = threading.Event()
+    errors = []
+
+    def read_others():
+        while not stop.is_set():
+            try:
+                assert torch.load(other, weights_only=False)['y'] == 2
+            except Exception as error:
+                errors.append(error)
+
+    thread = threading.Thread(target=read_others)
+    thread.start()
+    for _ in range(50):
+        load_checkpoint(mine)
+        by_mmengine(mine)
+    stop.set()
+    thread.join()
+    assert not errors
+    assert set(torch.serialization.get_safe_globals()) == allowed
 
 
 def test_what_others_allow_is_left_to_them_and_torch_load_is_as_before(tmp_path):

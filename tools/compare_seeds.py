@@ -1,6 +1,7 @@
 """Train configs with several seeds, and show how far the results lie apart."""
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def main() -> None:
     for run in track(
             train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options),
             'Training', total=len(args.configs) * len(args.seeds), console=console):
-        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}')
+        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
         runs.append(run)
     runs.sort(key=lambda run: ([Path(c).stem for c in args.configs].index(run.config), run.seed))
     table = to_markdown(runs)
@@ -57,6 +58,8 @@ def main() -> None:
         write_markdown(args.markdown, table, SEEDS_PART)
     if args.picture:
         draw_seeds(runs, args.picture)
+    if any(run.ap is None for run in runs):
+        sys.exit('compare_seeds: some runs failed; the same command tries them again')
 
 
 if __name__ == '__main__':

@@ -127,12 +127,24 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
     if done.returncode != 0:
         lines = (folder / 'train.log').read_text().strip().splitlines()
         return Run(name, seed, None, lines[-1] if lines else f'exit status {done.returncode}')
-    losses, evaluations = read_log(folder)
-    last_epoch = max(entry['epoch'] for entry in losses.values())
-    ap = evaluations.get(last_epoch, {}).get('coco/bbox_mAP')  # none is logged where nothing is detected
-    run = Run(name, seed, ap or 0.0, '' if ap is not None else 'detects nothing')
+    try:
+        run = _read(name, seed, folder)
+    except (KeyError, ValueError) as error:
+        return Run(name, seed, None, f'its log has no COCO metrics by epoch: {error!r}')
     finished.write_text(json.dumps(asdict(run)))
     return run
+
+
+def _read(name: str, seed: int, folder: Path) -> Run:
+    losses, evaluations = read_log(folder)
+    last_epoch = max(entry['epoch'] for entry in losses.values())
+    ap = evaluations.get(last_epoch, {}).get('coco/bbox_mAP')
+    if ap is not None:
+        return Run(name, seed, ap)
+    # MMDetection then logs no metrics, but says so.
+    if 'testing results of the whole dataset is empty' not in (folder / 'train.log').read_text():
+        raise ValueError(f'there is no coco/bbox_mAP of epoch {last_epoch}')
+    return Run(name, seed, 0.0, 'detects nothing')
 
 
 def _number(value: float | None) -> str:

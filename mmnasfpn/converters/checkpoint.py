@@ -47,6 +47,8 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
                   'retinanet_r50_nasfpn_crop640-50e_coco is '
                   'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py')
     elif source == 'tf':
+        if trust_checkpoint:
+            raise ConversionError('--trust-checkpoint is for --from mmdet only: variables run no code')
         neck = convert_tf_neck(read_tf_variables(checkpoint), input_levels)
         converted = dict(meta={}, state_dict={f'neck.{name}': value for name, value in neck.items()})
         advice = ("the neck alone: give it to a config as load_from, or as the neck's "

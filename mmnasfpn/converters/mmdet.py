@@ -31,7 +31,8 @@ def convert_mmdet_neck(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             channels and input levels.
 
     Returns:
-        dict[str, Tensor]: Loads strictly into ``NASFPN(..., variant='mmdet')`` of the same arguments.
+        dict[str, Tensor]: Loads strictly into ``NASFPN(..., variant='mmdet')`` of the same arguments,
+        ``norm_cfg`` included: its default there is None, here it is batch normalisation.
 
     Raises:
         ConversionError: If these are not all the weights of such a neck; names what does not fit.
@@ -65,8 +66,10 @@ def convert_mmdet_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         ConversionError: If it has no such neck, or weights of it do not fit; names them.
     """
     state_dict = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
-        raise ConversionError('the checkpoint has no state_dict: it must be one of a whole detector')
+    if not isinstance(state_dict, Mapping) or not all(
+            isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()):
+        raise ConversionError('the checkpoint has no state_dict of weights by name: it must be one of a '
+                              'whole detector')
     state_dict = {name.removeprefix('module.'): value for name, value in state_dict.items()}
     neck = {name.removeprefix('neck.'): value for name, value in state_dict.items()
             if name.startswith('neck.')}

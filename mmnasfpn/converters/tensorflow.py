@@ -37,7 +37,8 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
             slots of optimizers, are left alone.
         input_levels (Sequence[int] | None): Levels of the backbone's maps. Where one of them already
             has the feature dimension, the authors' code has no variables for it, and the lateral
-            becomes the identity. Defaults to the lowest to the highest for which there are.
+            becomes the identity. Consecutive, fine to coarse. Defaults to the lowest to the highest for
+            which there are.
 
     Returns:
         dict[str, Tensor]: Loads strictly into a :class:`~mmnasfpn.models.necks.NASFPN` of the same
@@ -71,11 +72,15 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
             channels = channels or out
     assert channels is not None
     separable = 'pyramids.0.cells.0.conv.depthwise_conv.conv.weight' in state
-    levels = input_levels or range(min(laterals), max(laterals) + 1)
+    levels = list(range(min(laterals), max(laterals) + 1) if input_levels is None else input_levels)
+    consecutive = levels and levels == list(range(levels[0], levels[0] + len(levels)))
+    if not consecutive or len(levels) > num_levels:
+        raise ConversionError(f'the input levels are {levels}, but must be consecutive, fine to coarse, '
+                              f'and at most {num_levels}')
     unknown = sorted(set(laterals) - set(levels))
     if unknown:
         raise ConversionError(f'there are variables of laterals at the levels {unknown}, but '
-                              f'input_levels is {list(levels)}')
+                              f'input_levels is {levels}')
     for index, level in enumerate(levels):
         name = f'laterals.{index}'
         if level in laterals:
@@ -99,7 +104,7 @@ def read_tf_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if path.endswith('.npz'):
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
+                return {name: arrays[name] for name in arrays.files if _PLACE.match(name)}
         except FileNotFoundError:
             raise ConversionError(f'there is no file {path}') from None
         except Exception as error:  # zipfile's, zlib's and NumPy's own, for damage of any kind
@@ -159,6 +164,9 @@ def _convert(place: Mapping[str, np.ndarray], where: str, name: str, kernel: int
     else:
         expected |= dict(kernel=(kernel, kernel, taken, out))
     for part, shape in expected.items():
+        if place[part].dtype.kind != 'f' or not np.isfinite(place[part]).all():
+            raise ConversionError(f'{part} of {where} must be finite floating-point numbers, but is of '
+                                  f'{place[part].dtype}, or has NaN or infinity: give float32')
         if place[part].shape != shape:
             raise ConversionError(
                 f'{part} of {where} has the shape {place[part].shape}, but must be {shape}')

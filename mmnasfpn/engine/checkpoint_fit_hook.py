@@ -1,5 +1,5 @@
 """Refuse a checkpoint that does not fit the model, which MMEngine only warns of."""
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -40,8 +40,16 @@ class CheckpointFitHook(Hook):
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         state_dict = checkpoint.get('state_dict', checkpoint)
+        if not isinstance(state_dict, dict) or not all(
+                isinstance(name, str) and isinstance(value, Tensor)
+                for name, value in state_dict.items()):
+            raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a '
+                                  'model')
         check_fit(model, {name.removeprefix('module.'): value for name, value in state_dict.items()},
                   self.strict)
+        if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
+            raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
+                                  'resuming needs: give it as load_from in place of --resume')
 
 
 def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
@@ -55,20 +63,33 @@ def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) 
         theirs = {name: value for name, value in state_dict.items() if name.startswith('neck.')}
         if strict or any(name.startswith('neck.pyramids.') for name in theirs):
             ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
-            _compare(ours, theirs, ours_only_matter=False, hint=_neck_hint(neck, theirs))
+            _compare_neck(ours, theirs, _neck_hint(neck, theirs))
     if strict:
-        _compare(model.state_dict(), state_dict, ours_only_matter=True,
-                 hint='give the checkpoint and the config of one training')
+        # Loading is the only way to know: modules of MMDetection rename what older ones saved.
+        try:
+            missing = _but_counters(model.load_state_dict(state_dict, strict=False).missing_keys)
+        except RuntimeError as error:
+            raise CheckpointError('the checkpoint has weights of other shapes: give the checkpoint and '
+                                  f'the config of one training ({error})') from None
+        if missing:
+            raise CheckpointError(f'the checkpoint {_lacks(missing)}: give the checkpoint and the '
+                                  'config of one training')
 
 
-def _compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], ours_only_matter: bool,
-             hint: str) -> None:
+def _but_counters(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith('num_batches_tracked')]
+
+
+def _lacks(missing: Sequence[str]) -> str:
+    return f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)'
+
+
+def _compare_neck(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], hint: str) -> None:
     problems = []
-    missing = [name for name in ours
-               if name not in theirs and not name.endswith('num_batches_tracked')]
+    missing = _but_counters(name for name in ours if name not in theirs)
     if missing:
-        problems.append(f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)')
-    unknown = [] if ours_only_matter else [name for name in theirs if name not in ours]
+        problems.append(_lacks(missing))
+    unknown = [name for name in theirs if name not in ours]
     if unknown:
         problems.append(
             f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')

@@ -41,7 +41,7 @@ PAFPN = Genotype((
 ))
 
 #: For detectors of three levels, P3 to P5. Derived from the published cells, not searched: P5 takes
-#: the place of P6 as the coarsest input, and the cells that make P6 and P7 are left out.
+#: the place of P6 as input of the first cell, and the cells that make P6 and P7 are left out.
 NASFPN_3_LEVELS = Genotype((
     MergingCell(4, 'gp', (1, 2)),  # 3
     MergingCell(4, 'sum', (1, 3)),  # 4
@@ -62,7 +62,7 @@ NASFPN_4_LEVELS = Genotype((
 ), min_level=3, max_level=6)
 
 #: For detectors of six levels, P2 to P7. Derived from the published cells, not searched: they make P3 to
-#: P7, and P2 comes last, from P3 as in the vanilla FPN.
+#: P7, and P2 comes last, from P3 as in the vanilla FPN; no other level takes P2.
 NASFPN_6_LEVELS = Genotype((
     MergingCell(4, 'gp', (2, 4)),  # 6
     MergingCell(4, 'sum', (2, 6)),  # 7

@@ -182,7 +182,8 @@ def test_what_is_not_that_neck_is_refused_and_nothing_written(broken, words, tmp
 
 def test_what_is_no_detector_is_refused(tmp_path):
     for saved, words in ((dict(state_dict={'w': torch.ones(1)}), 'no weights of a neck'),
-                         (dict(state_dict=3), 'no state_dict')):
+                         (dict(state_dict=3), 'no state_dict'),
+                         (dict(state_dict={'neck.x': 3}), 'no state_dict of weights')):
         torch.save(saved, tmp_path / 'in.pth')
         with pytest.raises(ConversionError, match=words):
             convert_checkpoint('mmdet', tmp_path / 'in.pth', tmp_path / 'out.pth')

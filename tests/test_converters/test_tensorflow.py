@@ -156,6 +156,9 @@ CELL = 'fpn_cells/cell_1/sub_policy3/op_after_combine8'
     (lambda v: {**v, f'{CELL}/conv/kernel': np.ones((3, 3, 4, 5))},
      r'kernel .*\(3, 3, 4, 5\).*\(3, 3, 4, 4\)'),
     (lambda v: {**v, f'{CELL}/conv/kernel': np.ones(3)}, r'kernel .*\(3,\)'),
+    (lambda v: {**v, f'{CELL}/bn/beta': np.full(4, np.nan)}, 'beta .* finite'),
+    (lambda v: {**v, f'{CELL}/bn/beta': np.ones(4, int)}, 'beta .* floating-point .* int64'),
+    (lambda v: {**v, f'{CELL}/bn/beta': np.array(['x'] * 4)}, 'beta .* floating-point'),
     (lambda v: {**v, 'resample_l3/bn/beta': np.ones(3)}, r'beta of resample_l3.*\(3,\).*\(4,\)'),
     (lambda v: {**v, **{f'other/{n}': x for n, x in v.items()}}, 'several necks'),
 ])
@@ -167,6 +170,9 @@ def test_variables_that_do_not_fit_are_named(change, words):
 def test_levels_that_are_not_the_inputs_are_named():
     with pytest.raises(ConversionError, match=r'levels \[5\].*input_levels is \[3, 4\]'):
         convert_tf_neck(variables_of_two_stacks(), [3, 4])
+    for levels in ([5, 4, 3], [3, 4, 5, 5], [], [3, 5], range(3, 9)):
+        with pytest.raises(ConversionError, match='must be consecutive, fine to coarse, and at most 5'):
+            convert_tf_neck(variables_of_two_stacks(), levels)
 
 
 def test_a_checkpoint_is_read_with_tensorflow_where_it_is_installed(monkeypatch, tmp_path):
@@ -191,7 +197,7 @@ def test_without_tensorflow_the_way_around_it_is_named(monkeypatch, tmp_path):
 
 def test_an_npz_with_anything_but_arrays_is_refused(tmp_path):
     path = tmp_path / 'x.npz'
-    np.savez(path, x=np.array([{}], dtype=object))
+    np.savez(path, **{f'{CELL}/bn/beta': np.array([{}], dtype=object)})
     with pytest.raises(ConversionError, match=r'x\.npz is not an \.npz of plain arrays'):
         read_tf_variables(path)
     path.write_bytes(path.read_bytes()[:40])
@@ -199,3 +205,5 @@ def test_an_npz_with_anything_but_arrays_is_refused(tmp_path):
         read_tf_variables(path)
     with pytest.raises(ConversionError, match='no file'):
         read_tf_variables(tmp_path / 'none.npz')
+    np.savez(path, **{f'{CELL}/bn/beta': np.ones(4), 'object_graph': np.array([b'x'], dtype=object)})
+    assert list(read_tf_variables(path)) == [f'{CELL}/bn/beta']  # the rest is not even looked at
