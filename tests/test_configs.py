@@ -195,6 +195,8 @@ dist.all_gather_object(results, (kept, pictures))
 (kept, pictures), (other_kept, other_pictures) = results
 assert kept != other_kept
 assert sorted(pictures + other_pictures) == list(range(8))
+dist.barrier()
+dist.destroy_process_group()  # its threads would end the process with an error now and then
 ''')
     run_python('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', 2, script,
                env=tool_env)

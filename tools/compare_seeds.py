@@ -51,7 +51,7 @@ def main() -> None:
         runs.append(run)
     runs.sort(key=lambda run: ([Path(c).stem for c in args.configs].index(run.config), run.seed))
     table = to_markdown(runs)
-    console.print(table, markup=False)
+    console.print(table, markup=False, soft_wrap=True)
     if args.json:
         args.json.write_text(json.dumps([asdict(run) for run in runs], indent=1) + '\n')
     if args.markdown:

@@ -105,7 +105,7 @@ def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
             axes.plot([statistics.median(found)], [y], '|', color='black', markersize=24)
     axes.set_yticks(range(len(configs)), configs)
     axes.set_ylim(len(configs) - 0.5, -0.5)
-    axes.set_xlim(left=0)
+    axes.margins(x=0.1)
     axes.set_xlabel('AP of each seed, and their median')
     axes.grid(axis='x', alpha=0.3)
     figure.savefig(out, dpi=110)

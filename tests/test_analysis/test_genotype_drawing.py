@@ -301,7 +301,7 @@ def test_the_tool_draws_a_name_and_a_file(tmp_path, tool_env):
 
 
 @pytest.mark.parametrize(('genotype', 'out', 'words'), [
-    ('fnp', 'a.png', 'or one of the names fpn, nasfpn, nasfpn_lite, pafpn'),
+    ('fnp', 'a.png', 'or one of the names fpn, nasfpn, nasfpn_3_levels'),
     ('none.json', 'a.png', 'none.json cannot be read'),
     ('fpn', 'a.bmp', 'must end in one of .png, .svg, .pdf'),
 ])
