@@ -6,7 +6,7 @@ _base_ = [
     './_base_/runtime.py',
 ]
 
-# PyTorch's momentum: the authors' 0.003 is for thousands of steps.
+# PyTorch's momentum.
 norm_cfg = dict(type='BN', momentum=0.1, eps=1e-5, requires_grad=True)
 model = dict(
     backbone=dict(
