@@ -8,7 +8,8 @@ import yaml
 from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNetFit, Row
 
 #: Parts of a Markdown file that are written anew, each between two marks.
-MODELS_PART, AMOEBANET_PART, SEEDS_PART = 'counted models', 'sizes of AmoebaNet-D', 'seeds'
+MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
+SEEDS_PART, ANYTIME_PART = 'seeds', 'exits'
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

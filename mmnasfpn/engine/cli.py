@@ -7,18 +7,22 @@ from mmengine.config import Config, DictAction
 from mmnasfpn.engine.run import load_config
 
 
-def config_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the arguments of every tool that runs a config.
+def config_parser(description: str | None, is_run: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of every tool that takes a config.
 
     Args:
         description (str | None): What the tool does.
+        is_run (bool): Whether it trains or tests: has a work dir, and can be launched as several
+            processes. Defaults to True.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('--work-dir', help='where to write logs and checkpoints')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, as a.b=value')
     add_trust_checkpoint(parser)
+    if not is_run:
+        return parser
+    parser.add_argument('--work-dir', help='where to write logs and checkpoints')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
@@ -34,5 +38,7 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 def load_parsed_config(args: argparse.Namespace) -> Config:
     """Read the config that a command line of :func:`config_parser` means."""
+    if 'launcher' not in args:
+        return load_config(args.config, cfg_options=args.cfg_options)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return load_config(args.config, args.work_dir, args.cfg_options, args.launcher)

@@ -1,0 +1,139 @@
+"""How long each exit of an anytime detector takes."""
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmnasfpn.models.detectors import AnytimeDetector
+
+
+@dataclass(frozen=True)
+class ExitRun:
+    """One run from a batch to its detections, in milliseconds.
+
+    Args:
+        exit_stack (int): The exit.
+        input_shape (tuple[int, int, int]): Images, rows and columns that the model saw.
+        backbone, neck, head (float): The parts of the forward pass.
+        total (float): All, with preprocessing, decoding and NMS.
+    """
+
+    exit_stack: int
+    input_shape: tuple[int, int, int]
+    backbone: float
+    neck: float
+    head: float
+    total: float
+
+    @property
+    def forward(self) -> float:
+        """Backbone, neck and head."""
+        return self.backbone + self.neck + self.head
+
+    @property
+    def rest(self) -> float:
+        """What comes on top of that: preprocessing, decoding and NMS."""
+        return self.total - self.forward
+
+
+@dataclass(frozen=True)
+class ExitLatency:
+    """What some runs of an exit tell, in milliseconds: medians, but for ``total_95``.
+
+    Args:
+        exit_stack (int): The exit.
+        runs (int): How many there were.
+        backbone, neck, head, forward (float): The parts of the forward pass, and all of it.
+        rest (float): Preprocessing, decoding and NMS.
+        total (float): All.
+        total_95 (float): What 95% of the runs did not exceed.
+    """
+
+    exit_stack: int
+    runs: int
+    backbone: float
+    neck: float
+    head: float
+    forward: float
+    rest: float
+    total: float
+    total_95: float
+
+
+def time_exits(model: AnytimeDetector, batches: Sequence[Mapping[str, Any]]) -> Iterator[ExitRun]:
+    """Run each batch to each exit, one after the other, and yield how long it took.
+
+    Each run is a real exit from the start; the exits take turns, so that a change of the machine's
+    speed meets all of them. The first batch is run once before, untimed.
+
+    Args:
+        model (AnytimeDetector): The model, in evaluation mode.
+        batches (Sequence[Mapping]): Batches as data loaders give them.
+
+    Yields:
+        ExitRun: Each run.
+    """
+    before = model.test_cfg.get('exit_stack')
+    try:
+        for exit_stack in model.exits:
+            model.test_cfg.exit_stack = exit_stack
+            _time(model, batches[0])
+        for batch in batches:
+            for exit_stack in model.exits:
+                model.test_cfg.exit_stack = exit_stack
+                yield _time(model, batch)
+    finally:
+        model.test_cfg.exit_stack = before
+
+
+def summarize(runs: Sequence[ExitRun]) -> list[ExitLatency]:
+    """Return the latency of each exit, in their order."""
+    latencies = []
+    for exit_stack in sorted({run.exit_stack for run in runs}):
+        own = [run for run in runs if run.exit_stack == exit_stack]
+        parts = {part: float(np.median([getattr(run, part) for run in own]))
+                 for part in ('backbone', 'neck', 'head', 'forward', 'rest', 'total')}
+        within = float(np.quantile([run.total for run in own], 0.95, method='higher'))
+        latencies.append(ExitLatency(exit_stack, len(own), **parts, total_95=within))
+    return latencies
+
+
+@dataclass
+class _Clock:
+    """Notes when the model enters and leaves its parts."""
+
+    device: torch.device
+    times: list[float] = field(default_factory=list)
+    shape: tuple[int, int, int] = (0, 0, 0)
+
+    def now(self, *_: Any) -> None:
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+        self.times.append(time.perf_counter())
+
+    def see(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        batch, _, rows, columns = inputs[0].shape
+        self.shape = batch, rows, columns
+        self.now()
+
+
+@torch.no_grad()
+def _time(model: AnytimeDetector, batch: Mapping[str, Any]) -> ExitRun:
+    clock = _Clock(next(model.parameters()).device)
+    head = model.head_of(model.exit_stack)
+    with contextlib.ExitStack() as hooks:
+        for hook in (model.backbone.register_forward_pre_hook(clock.see),
+                     model.backbone.register_forward_hook(clock.now),
+                     head.register_forward_pre_hook(clock.now), head.register_forward_hook(clock.now)):
+            hooks.callback(hook.remove)
+        clock.now()
+        model.test_step(batch)
+        clock.now()
+    start, backbone, neck, head_start, head_end, end = (1000 * moment for moment in clock.times)
+    return ExitRun(model.exit_stack, clock.shape, backbone=neck - backbone, neck=head_start - neck,
+                   head=head_end - head_start, total=end - start)

@@ -1,0 +1,219 @@
+"""Evaluate an anytime detector: the AP, size and latency of every exit."""
+import copy
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from mmengine.runner import Runner
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmnasfpn.analysis.anytime import METRICS, AnytimeReport, ExitReport, area_under_ap
+from mmnasfpn.analysis.complexity import Complexity, count_complexity
+from mmnasfpn.analysis.latency import ExitRun, summarize, time_exits
+from mmnasfpn.converters.slim import exits_of, slim_config, spread_head
+from mmnasfpn.engine.checkpoint_fit_hook import check_fit
+from mmnasfpn.engine.preflight import check_data
+from mmnasfpn.models.detectors import AnytimeDetector
+from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
+from mmnasfpn.safe_checkpoints import load_checkpoint, trust_checkpoints
+
+
+def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints: Sequence[str] = (),
+                     num_timed: int = 30, trust_checkpoint: bool = False) -> AnytimeReport:
+    """Evaluate all exits of checkpoints in one pass each over the validation set.
+
+    Args:
+        cfg (Config): A config whose model is an ``AnytimeDetector``.
+        checkpoints (Sequence[str]): Its checkpoints, of several seeds for instance.
+        plain_checkpoints (Sequence[str]): Checkpoints of the plain detector of the same size, whose
+            head is put after every exit: what the exits are without deep supervision.
+        num_timed (int): On how many pictures the latency is measured. Defaults to 30.
+        trust_checkpoint (bool): Read checkpoints in full, whatever they make Python run. Defaults to
+            False: weights only.
+
+    Raises:
+        FileNotFoundError, ValueError: If config, data or a checkpoint do not fit.
+    """
+    exits = exits_of(cfg)
+    for path in (*checkpoints, *plain_checkpoints):
+        _check_file(path)
+    check_data(cfg, ('val_dataloader',))
+    model = build_anytime(cfg)
+    loader = Runner.build_dataloader(copy.deepcopy(cfg.val_dataloader), seed=0)
+    pictures: Any = loader.dataset
+    _load(model, checkpoints[0], trust_checkpoint)
+    runs = _time(model, [pseudo_collate([pictures[i]]) for i in range(min(num_timed, len(pictures)))])
+    _, *image_size = Counter(run.input_shape for run in runs).most_common(1)[0][0]
+    rows, columns = image_size
+    costs = count_exits(cfg, (rows, columns))
+    deep, plain = [], []
+    for path in checkpoints:
+        _load(model, path, trust_checkpoint)
+        deep.append(evaluate_exits(model, loader, cfg.val_evaluator, path))
+    for path in plain_checkpoints:
+        _load(model, path, trust_checkpoint, spread_to=exits)
+        plain.append(evaluate_exits(model, loader, cfg.val_evaluator, path))
+    reports = []
+    for latency in summarize(runs):
+        k = latency.exit_stack
+        reports.append(ExitReport(
+            k, costs[k].params, costs[k].flops, latency,
+            {name: float(np.mean([found[k][name] for found in deep])) for name in METRICS},
+            [found[k]['AP'] for found in deep], [found[k]['AP'] for found in plain]))
+    return AnytimeReport(
+        str(cfg.filename), list(checkpoints), list(plain_checkpoints), len(pictures), (rows, columns),
+        machine_of(next(model.parameters()).device), reports,
+        area_under_ap([report.latency.total for report in reports],
+                      [report.metrics['AP'] for report in reports]))
+
+
+def evaluate_exits(model: AnytimeDetector, loader: DataLoader, evaluator: Any,
+                   name: str) -> dict[int, dict[str, float]]:
+    """Evaluate all exits in one pass.
+
+    Args:
+        model (AnytimeDetector): The model, in evaluation mode.
+        loader (DataLoader): The pictures.
+        evaluator (Mapping | list): Config of MMDetection's ``CocoMetric``, for boxes.
+        name (str): What is evaluated, for the progress bar.
+
+    Returns:
+        dict[int, dict[str, float]]: :data:`METRICS` of each exit, 0 where it detects nothing.
+
+    Raises:
+        ValueError: If the evaluator gives no AP of boxes.
+    """
+    evaluators = {exit_stack: Evaluator(copy.deepcopy(evaluator)) for exit_stack in model.exits}
+    dataset: Any = loader.dataset
+    for each in evaluators.values():
+        if not any('bbox' in getattr(metric, 'metrics', ()) for metric in each.metrics):
+            raise ValueError('val_evaluator gives no AP of boxes: it must be '
+                             "dict(type='mmdet.CocoMetric', metric='bbox', ...)")
+        each.dataset_meta = dataset.metainfo
+    detected = dict.fromkeys(model.exits, 0)
+    for batch in track(loader, f'Evaluating {name}'):
+        for exit_stack, samples in model.anytime(batch):
+            detected[exit_stack] += sum(len(sample.pred_instances) for sample in samples)
+            evaluators[exit_stack].process(samples, batch)
+    metrics = {}
+    for exit_stack, each in evaluators.items():
+        values = each.evaluate(len(dataset))
+        if detected[exit_stack] == 0:  # MMDetection then gives none
+            values = dict.fromkeys(METRICS.values(), 0.0)
+        metrics[exit_stack] = {name: float(values[key]) for name, key in METRICS.items()}
+    return metrics
+
+
+def calibrate(cfg: Config, checkpoint: str | None = None, images: Sequence[str] = (),
+              image_size: tuple[int, int] | None = None, batch_size: int = 1, num_images: int = 20,
+              num_runs: int = 30, trust_checkpoint: bool = False) -> tuple[Calibration, list[ExitRun]]:
+    """Measure how long each exit takes on this machine.
+
+    Args:
+        cfg (Config): A config whose model is an ``AnytimeDetector``.
+        checkpoint (str | None): Its checkpoint; NMS takes as long as there is to sort out. Defaults to
+            None, random weights.
+        images (Sequence[str]): Pictures to run, through the test pipeline. Defaults to the first of
+            the validation set.
+        image_size (tuple[int, int] | None): Rows and columns of noise to run in their place. Defaults
+            to None.
+        batch_size (int): Images at a time. Defaults to 1.
+        num_images (int): How many pictures of the validation set. Defaults to 20.
+        num_runs (int): How often each exit is run for each input shape. Defaults to 30.
+        trust_checkpoint (bool): As in :func:`evaluate_anytime`.
+
+    Returns:
+        tuple[Calibration, list[ExitRun]]: For each shape of input, and all runs.
+
+    Raises:
+        FileNotFoundError, ValueError: If config, pictures or the checkpoint do not fit.
+    """
+    exits_of(cfg)
+    for path in images:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'images: there is no file {path}')
+    if checkpoint is not None:
+        _check_file(checkpoint)
+    model = build_anytime(cfg)
+    if checkpoint is not None:
+        _load(model, checkpoint, trust_checkpoint)
+    if image_size is not None:
+        pictures: Iterable[Any] = [_noise(image_size)] * batch_size
+    elif images:
+        pipeline = Compose(get_test_pipeline_cfg(cfg))
+        pictures = [pipeline(dict(img_path=path, img_id=0)) for path in images]
+    else:
+        check_data(cfg, ('val_dataloader',))
+        dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+        pictures = [dataset[index] for index in range(min(num_images, len(dataset)))]
+    by_shape: dict[tuple[int, ...], list[Any]] = {}
+    for picture in pictures:
+        by_shape.setdefault(tuple(picture['inputs'].shape), []).append(picture)
+    batches = [pseudo_collate(list(islice(cycle(same), start, start + batch_size)))
+               for same in by_shape.values()
+               for start in range(0, batch_size * num_runs, batch_size)]
+    runs = _time(model, batches)
+    inputs = []
+    for shape in dict.fromkeys(run.input_shape for run in runs):  # in their order
+        latencies = summarize([run for run in runs if run.input_shape == shape])
+        inputs.append(InputLatencies(
+            shape[0], shape[1:], {latency.exit_stack: latency.total_95 for latency in latencies}))
+    machine = machine_of(next(model.parameters()).device)
+    return Calibration(machine, model_of(model), tuple(inputs)), runs
+
+
+def count_exits(cfg: Config, image_size: tuple[int, int]) -> dict[int, Complexity]:
+    """Count the plain detector that each exit is, for one image of some rows and columns."""
+    return {exit_stack: count_complexity(slim_config(cfg, exit_stack), image_size)
+            for exit_stack in exits_of(cfg)}
+
+
+def build_anytime(cfg: Config) -> AnytimeDetector:
+    """Build the model of a config on this machine's device, in evaluation mode."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    model = MODELS.build(cfg.model).to(get_device())
+    model.train(False)
+    return model
+
+
+def _time(model: AnytimeDetector, batches: Sequence[Any]) -> list[ExitRun]:
+    return list(track(time_exits(model, batches), f'Timing {len(model.exits)} exits',
+                      total=len(batches) * len(model.exits)))
+
+
+def _load(model: AnytimeDetector, path: str, trust: bool,
+          spread_to: Sequence[int] | None = None) -> None:
+    """Load a checkpoint; with ``spread_to``, that of a plain detector, its head after these exits."""
+    with trust_checkpoints(trust):
+        checkpoint = load_checkpoint(path)
+    state_dict: dict[str, Tensor] = checkpoint.get('state_dict', checkpoint)
+    if spread_to is not None and model.exit_heads:
+        state_dict = spread_head(state_dict, spread_to)
+    check_fit(model, state_dict, strict=True)
+    model.load_state_dict(state_dict)
+
+
+def _check_file(checkpoint: str) -> None:
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
+
+
+def _noise(image_size: tuple[int, int]) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    sample = DetDataSample(metainfo=dict(
+        img_shape=image_size, ori_shape=image_size, scale_factor=(1.0, 1.0)))
+    return dict(inputs=torch.randint(256, (3, *image_size), dtype=torch.uint8, generator=generator),
+                data_samples=sample)

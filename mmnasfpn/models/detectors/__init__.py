@@ -1,0 +1,4 @@
+"""Detectors. Needs mmdet."""
+from mmnasfpn.models.detectors.anytime import AnytimeDetector
+
+__all__ = ['AnytimeDetector']

@@ -1,0 +1,139 @@
+"""How long each exit of an anytime detector takes on a machine."""
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mmnasfpn.models.detectors.anytime import AnytimeDetector
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be used: says why and what to do."""
+
+
+@dataclass(frozen=True)
+class InputLatencies:
+    """How long each exit takes for inputs of one shape.
+
+    Args:
+        batch_size (int): Images at a time.
+        image_size (tuple[int, int]): Rows and columns that the model sees, padding included.
+        exits (Mapping[int, float]): Milliseconds by exit, which 19 of 20 runs did not exceed, from the
+            batch of the data loader to the detections.
+    """
+
+    batch_size: int
+    image_size: tuple[int, int]
+    exits: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What :meth:`AnytimeDetector.predict_within` decides by.
+
+    Args:
+        machine (Mapping): As :func:`machine_of` tells of it.
+        model (Mapping): As :func:`model_of` tells of it.
+        inputs (tuple[InputLatencies, ...]): The latencies, each shape once.
+    """
+
+    machine: Mapping[str, Any]
+    model: Mapping[str, Any]
+    inputs: tuple[InputLatencies, ...]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as JSON."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(asdict(self), indent=1) + '\n', encoding='utf-8')
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> 'Calibration':
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            CalibrationError: If there is no such file, or it holds something else.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding='utf-8'))
+            return cls(dict(data['machine']), dict(data['model']), tuple(
+                InputLatencies(int(part['batch_size']), _size(part['image_size']),
+                               {int(k): float(ms) for k, ms in part['exits'].items()})
+                for part in data['inputs']))
+        except FileNotFoundError:
+            raise CalibrationError(f'{path}: there is no such file; {_HOW_TO_MAKE_ONE}') from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CalibrationError(
+                f'{path} is not a calibration ({error!r}): {_HOW_TO_MAKE_ONE}') from None
+
+    def check(self, model: 'AnytimeDetector') -> None:
+        """Raise a CalibrationError if it is of another machine or another model."""
+        self.check_machine(model)
+        _check_same('model', self.model, model_of(model))
+
+    def check_machine(self, model: 'AnytimeDetector') -> None:
+        """Raise a CalibrationError if it is not of the machine that the model is on."""
+        _check_same('machine', self.machine, machine_of(next(model.parameters()).device))
+
+    def latencies_of(self, batch_inputs: Tensor) -> Mapping[int, float]:
+        """Return the milliseconds by exit for a batch of images, (N, 3, H, W).
+
+        Raises:
+            CalibrationError: If it has none for inputs of that shape.
+        """
+        batch_size, _, *size = batch_inputs.shape
+        for part in self.inputs:
+            if (part.batch_size, list(part.image_size)) == (batch_size, size):
+                return part.exits
+        known = ', '.join(f'{part.batch_size} of {part.image_size[0]}x{part.image_size[1]}'
+                          for part in self.inputs)
+        raise CalibrationError(f'the calibration is of inputs of other sizes ({known}), not of '
+                               f'{batch_size} of {size[0]}x{size[1]}: make one that has this size, or '
+                               f'resize and pad to one that it has; {_HOW_TO_MAKE_ONE}')
+
+
+_HOW_TO_MAKE_ONE = 'tools/calibrate.py makes one'
+
+
+def machine_of(device: torch.device) -> dict[str, Any]:
+    """Return what the speed of a device depends on: its name, threads, and PyTorch's version."""
+    machine = dict(device=device.type, torch=torch.__version__)
+    if device.type == 'cuda':
+        return dict(machine, name=torch.cuda.get_device_name(device))
+    return dict(machine, name=_cpu_name(), threads=torch.get_num_threads())
+
+
+def model_of(model: 'AnytimeDetector') -> dict[str, Any]:
+    """Return by what a calibration knows its model: its exits, number of parameters, and their type."""
+    return dict(exits=list(model.exits), parameters=sum(p.numel() for p in model.parameters()),
+                dtype=str(next(model.parameters()).dtype))
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _size(value: Any) -> tuple[int, int]:
+    rows, columns = value
+    return int(rows), int(columns)
+
+
+def _check_same(what: str, calibrated: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    other = [f'{key} was {calibrated.get(key)!r}, but is {value!r}' for key, value in here.items()
+             if calibrated.get(key) != value]
+    if other:
+        raise CalibrationError(f'the calibration is of another {what} ({"; ".join(other)}): '
+                               f'{_HOW_TO_MAKE_ONE} here')

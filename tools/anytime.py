@@ -1,0 +1,55 @@
+"""Evaluate every exit of an anytime detector: AP, size, and measured latency."""
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn.analysis.anytime import draw_anytime, to_markdown
+from mmnasfpn.analysis.model_tables import ANYTIME_PART, check_markdown, write_markdown
+from mmnasfpn.engine.anytime import evaluate_anytime
+from mmnasfpn.engine.cli import config_parser, load_parsed_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_parser(__doc__, is_run=False)
+    parser.add_argument('checkpoints', nargs='+', metavar='checkpoint',
+                        help='its checkpoint; of several, those of other seeds, the AP is the mean')
+    parser.add_argument('--plain', nargs='+', default=[], metavar='CHECKPOINT',
+                        help='checkpoints of the plain detector of the same size: shows what deep '
+                             'supervision costs the last exit and gives the others')
+    parser.add_argument('--timed', type=int, default=30, metavar='N',
+                        help='pictures on which the latency is measured (30)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures')
+    parser.add_argument('--picture', type=Path, metavar='FILE', help='draw AP over latency')
+    parser.add_argument('--markdown', type=Path, metavar='FILE',
+                        help='write the table, between the marks of a file that exists')
+    args = parser.parse_args()
+    if args.timed < 1:
+        parser.error('--timed must be at least 1')
+    if args.markdown:
+        try:
+            check_markdown(args.markdown, ANYTIME_PART)
+        except ValueError as error:
+            parser.error(str(error))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    report = evaluate_anytime(load_parsed_config(args), args.checkpoints, args.plain, args.timed,
+                              args.trust_checkpoint)
+    Console().print(to_markdown(report), markup=False, soft_wrap=True)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(asdict(report), indent=1) + '\n')
+    if args.markdown:
+        write_markdown(args.markdown, to_markdown(report), ANYTIME_PART)
+    if args.picture:
+        args.picture.parent.mkdir(parents=True, exist_ok=True)
+        draw_anytime(report, args.picture)
+
+
+if __name__ == '__main__':
+    main()

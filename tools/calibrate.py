@@ -1,0 +1,69 @@
+"""Measure how long each exit of an anytime detector takes on this machine."""
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn.analysis.anytime import latency_to_markdown
+from mmnasfpn.analysis.latency import summarize
+from mmnasfpn.engine.anytime import calibrate, count_exits
+from mmnasfpn.engine.cli import config_parser, load_parsed_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_parser(__doc__, is_run=False)
+    parser.add_argument('checkpoint', nargs='?',
+                        help='its checkpoint, for NMS takes as long as there is to sort out (random '
+                             'weights)')
+    parser.add_argument('--out', type=Path, metavar='FILE',
+                        help='write the calibration, for model.load_calibration(FILE)')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--images', nargs='+', default=[], metavar='FILE',
+                      help='pictures to run, through the test pipeline (of the validation set)')
+    what.add_argument('--image-size', type=int, nargs=2, metavar=('ROWS', 'COLUMNS'),
+                      help='run noise of this size instead')
+    parser.add_argument('--num-images', type=int, default=20,
+                        help='how many of the validation set (20)')
+    parser.add_argument('--batch-size', type=int, default=1, help='images at a time (1)')
+    parser.add_argument('--runs', type=int, default=30,
+                        help='runs of each exit for each input shape (30)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all that was measured')
+    args = parser.parse_args()
+    for name in ('num_images', 'batch_size', 'runs'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_parsed_config(args)
+    calibration, runs = calibrate(
+        cfg, args.checkpoint, args.images, args.image_size and tuple(args.image_size), args.batch_size,
+        args.num_images, args.runs, args.trust_checkpoint)
+    console = Console()
+    console.print(', '.join(f'{key} {value}' for key, value in calibration.machine.items()),
+                  markup=False)
+    shapes = []
+    for shape in dict.fromkeys(run.input_shape for run in runs):
+        latencies = summarize([run for run in runs if run.input_shape == shape])
+        costs = count_exits(cfg, shape[1:])
+        console.print(f'{shape[0]} of {shape[1]}x{shape[2]}: medians of {latencies[0].runs} runs, ms; in '
+                      'brackets the share of the last exit', markup=False, soft_wrap=True)
+        console.print(latency_to_markdown(latencies, costs), markup=False, soft_wrap=True)
+        shapes.append(dict(input_shape=shape, exits=[
+            dict(asdict(latency), flops=costs[latency.exit_stack].flops,
+                 params=costs[latency.exit_stack].params) for latency in latencies]))
+    if args.out:
+        calibration.save(args.out)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(dict(
+            config=args.config, checkpoint=args.checkpoint, machine=calibration.machine,
+            shapes=shapes), indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
