@@ -20,7 +20,8 @@ def test_every_registry_of_mmengine_has_a_child(name):
 @pytest.mark.parametrize(('name', 'scoped'), [
     ('MODELS', 'mmnasfpn.NASFPN'), ('MODELS', 'mmnasfpn.FPN'), ('MODELS', 'mmnasfpn.AmoebaNet'),
     ('MODELS', 'mmnasfpn.MobileNetV2'), ('MODELS', 'mmnasfpn.ResNet10'),
-    ('MODELS', 'mmnasfpn.LiteRetinaHead'), ('HOOKS', 'mmnasfpn.DropBlockRampHook'),
+    ('MODELS', 'mmnasfpn.LiteRetinaHead'), ('MODELS', 'mmnasfpn.AnytimeDetector'),
+    ('HOOKS', 'mmnasfpn.DropBlockRampHook'),
     ('HOOKS', 'mmnasfpn.AtomicCheckpointHook'),
     ('DATASETS', 'mmnasfpn.ShapesDataset')])
 def test_what_we_add_is_found_from_the_root_and_does_not_hide_mmdets(name, scoped):

@@ -50,8 +50,8 @@ def main() -> None:
     for shape in dict.fromkeys(run.input_shape for run in runs):
         latencies = summarize([run for run in runs if run.input_shape == shape])
         costs = count_exits(cfg, shape[1:])
-        console.print(f'{shape[0]} of {shape[1]}x{shape[2]}: medians of {latencies[0].runs} runs, ms; in '
-                      'brackets the share of the last exit', markup=False, soft_wrap=True)
+        console.print(f'{shape[0]} of {shape[1]}x{shape[2]}: medians of {latencies[0].runs} runs, ms; '
+                      'in brackets the share of the last exit', markup=False, soft_wrap=True)
         console.print(latency_to_markdown(latencies, costs), markup=False, soft_wrap=True)
         shapes.append(dict(input_shape=shape, exits=[
             dict(asdict(latency), flops=costs[latency.exit_stack].flops,

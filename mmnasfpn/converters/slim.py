@@ -30,7 +30,7 @@ def slim_config(cfg: Config, exit_stack: int) -> Config:
     model = cfg.model
     model.type = 'mmdet.SingleStageDetector'
     model.neck.stack_times = exit_stack
-    for name in ('exits', 'shared_head', 'loss_weights'):
+    for name in ('exits', 'heads', 'loss_weights'):
         model.pop(name, None)
     (model.get('test_cfg') or ConfigDict()).pop('exit_stack', None)
     return cfg
@@ -82,7 +82,7 @@ def spread_head(state_dict: Mapping[str, Tensor], exits: Sequence[int]) -> dict[
         exits (Sequence[int]): The exits.
 
     Returns:
-        dict[str, Tensor]: Loads strictly into the ``AnytimeDetector`` of these exits with a head each.
+        dict[str, Tensor]: Loads strictly into an ``AnytimeDetector`` with heads for these exits.
     """
     spread = dict(state_dict)
     for name, value in state_dict.items():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmcv.cnn import is_norm
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.model import bias_init_with_prob
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.converters.slim import slim_config, slim_state_dict, spread_head
+from mmnasfpn.models.detectors.anytime import HEADS
 from mmnasfpn.models.detectors.calibration import (
     Calibration,
     CalibrationError,
@@ -24,7 +26,7 @@ from mmnasfpn.models.detectors.calibration import (
 from mmnasfpn.models.necks import NASFPN
 from tests.conftest import DEMO_CONFIG, REPO
 
-HEADS = {
+KINDS = {
     'RetinaNet': str(DEMO_CONFIG),
     'FCOS': 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
     'ATSS': str(REPO / 'configs/nasfpn/atss_r50_nasfpn-3x256-gn_1x_coco.py'),
@@ -34,7 +36,7 @@ SIZE = (101, 133)
 
 def config(tmp_path, head='RetinaNet', stacks=3, **more):
     path = tmp_path / f'{head}.py'
-    path.write_text(f'_base_ = {HEADS[head]!r}\n')
+    path.write_text(f'_base_ = {KINDS[head]!r}\n')
     cfg = Config.fromfile(path)
     backbone = dict(cfg.model.backbone, depth=18, base_channels=4, init_cfg=None)
     neck = dict(type='mmnasfpn.NASFPN', in_channels=[4, 8, 16, 32], out_channels=16, num_outs=5,
@@ -87,20 +89,21 @@ def flat(outputs):
 def poison(model, exit_stack):
     """Make everything that comes after an exit NaN, and everything that belongs to other exits only."""
     own = model.head_of(exit_stack)
+    shared = {id(x) for x in (*own.parameters(), *own.buffers())}
     with torch.no_grad():
         for head in (model.bbox_head, *model.exit_heads.values()):
-            if head is not own:
-                for x in (*head.parameters(), *head.buffers()):
-                    x.copy_(torch.full_like(x, torch.nan) if x.is_floating_point() else x)
+            for x in (*head.parameters(), *head.buffers()):
+                if id(x) not in shared and x.is_floating_point():
+                    x.fill_(torch.nan)
         for network in model.neck.pyramids[exit_stack:]:
             for x in network.parameters():
                 x.fill_(torch.nan)
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'separate'])
-@pytest.mark.parametrize('head', HEADS)
-def test_exits_equal_plain_detectors_bit_for_bit(head, shared, tmp_path):
-    cfg = config(tmp_path, head, shared_head=shared)
+@pytest.mark.parametrize('heads', HEADS)
+@pytest.mark.parametrize('head', KINDS)
+def test_exits_equal_plain_detectors_bit_for_bit(head, heads, tmp_path):
+    cfg = config(tmp_path, head, heads=heads)
     model = build(cfg)
     data = batch()
     with torch.no_grad():
@@ -123,10 +126,10 @@ def test_exits_equal_plain_detectors_bit_for_bit(head, shared, tmp_path):
         assert sum(len(boxes) for boxes, _, _ in expected) > 0
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'separate'])
+@pytest.mark.parametrize('heads', HEADS)
 @pytest.mark.parametrize('exit_stack', [1, 2])
-def test_poisoned_weights_after_the_exit_change_nothing(exit_stack, shared, tmp_path):
-    model = build(config(tmp_path, shared_head=shared))
+def test_poisoned_weights_after_the_exit_change_nothing(exit_stack, heads, tmp_path):
+    model = build(config(tmp_path, heads=heads))
     model.test_cfg.exit_stack = exit_stack
     data = batch()
     x = torch.rand(1, 3, *SIZE)
@@ -139,9 +142,9 @@ def test_poisoned_weights_after_the_exit_change_nothing(exit_stack, shared, tmp_
         assert not any(part.isfinite().all() for part in flat(model(x)))
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'separate'])
-def test_an_abandoned_loop_runs_nothing_further(shared, tmp_path):
-    model = build(config(tmp_path, shared_head=shared))
+@pytest.mark.parametrize('heads', HEADS)
+def test_an_abandoned_loop_runs_nothing_further(heads, tmp_path):
+    model = build(config(tmp_path, heads=heads))
     ran = []
     for name, module in model.named_modules():
         if name == 'backbone' or name in [f'neck.pyramids.{i}' for i in range(3)]:
@@ -151,11 +154,12 @@ def test_an_abandoned_loop_runs_nothing_further(shared, tmp_path):
     loop = model.anytime(torch.rand(1, 3, *SIZE))
     assert ran == []  # lazy from the start
     assert next(loop)[0] == 1
-    heads = [name for name in ran if 'head' in name]
+    head_runs = [name for name in ran if 'head' in name]
     assert [name for name in ran if 'head' not in name] == ['backbone', 'neck.pyramids.0']
-    assert 'head 1' in heads and len(heads) == (3 if shared else 1)  # the shared one has three hooks
+    assert 'head 1' in head_runs
+    assert len(head_runs) == (3 if heads == 'shared' else 1)  # the shared one has three hooks
     loop.close()
-    assert len(ran) == 2 + len(heads)
+    assert len(ran) == 2 + len(head_runs)
     ran.clear()
     assert [k for k, _ in model.anytime(torch.rand(1, 3, *SIZE))] == [1, 2, 3]
     assert [name for name in ran if 'head' not in name] == [
@@ -184,10 +188,10 @@ def test_a_bare_tensor_is_an_image_that_fills_it(tmp_path):
     assert len(boxes) and (boxes <= boxes.new_tensor([133, 101, 133, 101])).all()
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'separate'])
-@pytest.mark.parametrize('head', HEADS)
-def test_losses_of_every_exit_are_weighted_and_reach_every_parameter(head, shared, tmp_path):
-    cfg = config(tmp_path, head, shared_head=shared, exits=[1, 3], loss_weights=[0.25, 2])
+@pytest.mark.parametrize('heads', HEADS)
+@pytest.mark.parametrize('head', KINDS)
+def test_losses_of_every_exit_are_weighted_and_reach_every_parameter(head, heads, tmp_path):
+    cfg = config(tmp_path, head, heads=heads, exits=[1, 3], loss_weights=[0.25, 2])
     model = build(cfg)
     data = model.data_preprocessor(batch(), True)
     names = {'loss_cls', 'loss_bbox', *(['loss_centerness'] if head != 'RetinaNet' else [])}
@@ -208,7 +212,7 @@ def test_losses_of_every_exit_are_weighted_and_reach_every_parameter(head, share
     model.train()
     loss, logged = model.parse_losses(model(**data, mode='loss'))
     assert {f'exit1.{name}' for name in names} < set(logged)
-    assert loss.item() == pytest.approx(float(sum(v for k, v in logged.items() if k != 'loss')), rel=1e-5)
+    assert loss.item() == pytest.approx(float(sum(logged[name] for name in logged if name != 'loss')))
     loss.backward()
     for name, p in model.named_parameters():
         if p.requires_grad:  # some backbones are frozen in part
@@ -241,7 +245,7 @@ def test_an_exit_of_weight_0_adds_nothing(tmp_path):
 
 def test_each_head_is_initialised_like_the_plain_one(tmp_path):
     init_default_scope('mmdet')
-    model = MODELS.build(config(tmp_path, shared_head=False).model)
+    model = MODELS.build(config(tmp_path, heads='separate').model)
     model.init_weights()
     assert list(model.exit_heads) == ['1', '2'] and model.head_of(3) is model.bbox_head
     for k in (1, 2, 3):
@@ -251,19 +255,41 @@ def test_each_head_is_initialised_like_the_plain_one(tmp_path):
     assert not torch.equal(model.head_of(1).retina_cls.weight, model.head_of(3).retina_cls.weight)
 
 
-@pytest.mark.parametrize('shared', [True, False], ids=['shared', 'separate'])
-def test_a_plain_checkpoint_gets_its_head_after_every_exit(shared, tmp_path):
-    cfg = config(tmp_path, shared_head=shared)
+@pytest.mark.parametrize('heads', HEADS)
+def test_a_plain_checkpoint_gets_its_head_after_every_exit(heads, tmp_path):
+    cfg = config(tmp_path, heads=heads)
     plain = build(Config(dict(model=slim_config(cfg, 3).model)))
     model = build(cfg, seed=1)
-    state_dict = plain.state_dict() if shared else spread_head(plain.state_dict(), model.exits)
-    model.load_state_dict(state_dict)
+    state_dict = plain.state_dict()
+    model.load_state_dict(state_dict if heads == 'shared' else spread_head(state_dict, model.exits))
     for k in model.exits:
         for p, q in zip(model.head_of(k).parameters(), plain.bbox_head.parameters(), strict=True):
             assert torch.equal(p, q)
 
 
+def test_norms_alone_are_each_exits_own(tmp_path):
+    plain, shared, own_norms, separate = (
+        build(cfg) for cfg in (Config(dict(model=slim_config(config(tmp_path), 3).model)),
+                               *(config(tmp_path, heads=heads) for heads in HEADS)))
+    size, shared_size, own_norms_size, separate_size = (
+        sum(p.numel() for p in model.parameters()) for model in (plain, shared, own_norms, separate))
+    head = sum(p.numel() for p in plain.bbox_head.parameters())
+    norms = sum(p.numel() for m in plain.bbox_head.modules() if is_norm(m) for p in m.parameters())
+    assert (shared_size, own_norms_size, separate_size) == (size, size + 2 * norms, size + 2 * head)
+    model = copy.deepcopy(own_norms).to(torch.float64).to(torch.float32)  # it stays so
+    first, last = model.head_of(1), model.bbox_head
+    for (name, ours), theirs in zip(first.named_modules(), last.modules(), strict=True):
+        for p, q in zip(ours.parameters(recurse=False), theirs.parameters(recurse=False), strict=True):
+            assert (p is q) != is_norm(ours), name
+    model.train()
+    data = model.data_preprocessor(batch(), True)
+    model.parse_losses(model(**data, mode='loss'))
+    means = [model.head_of(k).cls_convs[0][0].bn.running_mean for k in (1, 2, 3)]
+    assert not torch.equal(means[0], means[1]) and not torch.equal(means[1], means[2])
+
+
 @pytest.mark.parametrize(('arguments', 'words'), [
+    (dict(heads='own'), r"heads is 'own', but must be one of 'shared', 'own_norms', 'separate'"),
     (dict(exits=[0, 3]), r'exits\[0\] is 0, but must be a whole number of at least 1'),
     (dict(exits=[1, 4]), r'exits\[1\] is 4, but the neck has 3 stacks: name some of 1..3'),
     (dict(exits=[]), r'exits is \[\], but must be a list of at least one of the stacks 1..3'),
@@ -318,6 +344,12 @@ def test_training_mode_is_refused(tmp_path):
     model.train()
     with pytest.raises(RuntimeError, match=r'training mode.*model.train\(False\)'):
         next(model.anytime(torch.rand(1, 3, *SIZE)))
+
+
+def test_inputs_of_another_kind_are_named(tmp_path):
+    model = build(config(tmp_path))
+    with pytest.raises(ValueError, match=r'inputs is a list, but must be a tensor'):
+        next(model.anytime([torch.rand(3, *SIZE)]))
 
 
 @pytest.fixture

@@ -8,15 +8,19 @@ from itertools import islice
 from typing import Any
 
 import torch
+from mmcv.cnn import is_norm
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import ModuleDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.models.detectors.calibration import Calibration
 from mmnasfpn.registry import MODELS
+
+#: How the exits share a head.
+HEADS = ('shared', 'own_norms', 'separate')
 
 
 @MODELS.register_module()
@@ -33,8 +37,8 @@ class AnytimeDetector(SingleStageDetector):
     ``--cfg-options model.test_cfg.exit_stack=1``, or on the built model
     (``model.test_cfg.exit_stack = 1``). Without it, it is the last one.
 
-    The head after the last exit is ``bbox_head``, its name in the plain detector; with
-    ``shared_head=False`` those after the others are ``exit_heads.<exit>``.
+    The head after the last exit is ``bbox_head``, its name in the plain detector; those after the others
+    are ``exit_heads.<exit>``, unless one head serves all.
 
     Args:
         backbone (Mapping): Config of the backbone.
@@ -42,7 +46,10 @@ class AnytimeDetector(SingleStageDetector):
         bbox_head (Mapping): Config of the head, any single-stage one.
         exits (Sequence[int] | None): The stacks that have a head, counted from 1, in rising order.
             Defaults to None, all of them.
-        shared_head (bool): One head for all exits, or, by False, one each. Defaults to True.
+        heads (str): ``'shared'``, one head for all exits; ``'own_norms'``, the same but for a
+            normalisation of each exit's own, as RetinaNet's levels have it in the paper's models: the
+            statistics of batch normalisation differ from exit to exit; or ``'separate'``, one each.
+            Defaults to ``'own_norms'``.
         loss_weights (Sequence[float] | None): For each exit, what its losses are multiplied by; not
             negative. Defaults to None, 1 each.
         train_cfg (Mapping | None): As MMDetection's ``SingleStageDetector`` takes it.
@@ -51,13 +58,13 @@ class AnytimeDetector(SingleStageDetector):
         init_cfg (Mapping | Sequence | None): As there.
 
     Raises:
-        ValueError: If the neck gives no pyramid for each stack, or ``exits``, ``loss_weights`` or
-            ``exit_stack`` are impossible.
+        ValueError: If the neck gives no pyramid for each stack, or ``exits``, ``heads``,
+            ``loss_weights`` or ``exit_stack`` are impossible.
     """
 
     def __init__(self, backbone: Mapping[str, Any], neck: Mapping[str, Any],
                  bbox_head: Mapping[str, Any], exits: Sequence[int] | None = None,
-                 shared_head: bool = True, loss_weights: Sequence[float] | None = None,
+                 heads: str = 'own_norms', loss_weights: Sequence[float] | None = None,
                  train_cfg: Mapping[str, Any] | None = None,
                  test_cfg: Mapping[str, Any] | None = None,
                  data_preprocessor: Mapping[str, Any] | None = None,
@@ -70,10 +77,15 @@ class AnytimeDetector(SingleStageDetector):
                              'which gives a pyramid for each stack')
         self.exits = _check_exits(exits, self.neck.stack_times)
         self.loss_weights = _check_loss_weights(loss_weights, self.exits)
-        self.exit_heads = ModuleDict() if shared_head else ModuleDict({
+        if heads not in HEADS:
+            raise ValueError(f'heads is {heads!r}, but must be one of {", ".join(map(repr, HEADS))}')
+        self.exit_heads = ModuleDict({} if heads == 'shared' else {
             str(exit_stack): MODELS.build(
                 {**copy.deepcopy(bbox_head), 'train_cfg': train_cfg, 'test_cfg': test_cfg})
             for exit_stack in self.exits[:-1]})
+        if heads == 'own_norms':
+            for head in self.exit_heads.values():
+                _share_all_but_norms(head, self.bbox_head)
         self._check_exit(self.exit_stack)
         self.calibration: Calibration | None = None
         self._has_warned = False
@@ -257,6 +269,9 @@ class AnytimeDetector(SingleStageDetector):
         if self.training:
             raise RuntimeError('the model is in training mode, whose detections mean nothing: call '
                                'model.train(False) first')
+        if not isinstance(inputs, Tensor | Mapping):
+            raise ValueError(f'inputs is a {type(inputs).__name__}, but must be a tensor of images or a '
+                             'batch as a data loader gives it: dict(inputs=[...], data_samples=[...])')
         if not isinstance(inputs, Tensor):
             data = self.data_preprocessor(inputs, False)
             inputs, data_samples = data['inputs'], data['data_samples']
@@ -312,6 +327,14 @@ def _check_loss_weights(loss_weights: Sequence[float] | None,
         raise ValueError(f'loss_weights is {list(loss_weights)}, but one must be above 0, or nothing is '
                          'trained')
     return tuple(map(float, loss_weights))
+
+
+def _share_all_but_norms(head: nn.Module, source: nn.Module) -> None:
+    """Let a head have the parameters of another that is built alike, but for those of its norms."""
+    for name, module in head.named_modules():
+        if not is_norm(module):
+            for key, parameter in source.get_submodule(name).named_parameters(recurse=False):
+                setattr(module, key, parameter)
 
 
 def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
