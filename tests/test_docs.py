@@ -3,8 +3,10 @@ import doctest
 import re
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
 
 import mmnasfpn.genotypes.genotype
 import mmnasfpn.genotypes.zoo
@@ -12,6 +14,7 @@ import mmnasfpn.models.backbones.amoebanet
 import mmnasfpn.models.necks.fpn
 import mmnasfpn.models.necks.nasfpn
 from mmnasfpn.genotypes import Genotype, get_genotype
+from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
 from mmnasfpn.models.necks import NASFPN
 from tests.conftest import REPO
 
@@ -43,7 +46,7 @@ def test_configs_in_the_readme_build(text, tmp_path):
 
 
 def test_the_readme_has_configs_for_each_purpose():
-    assert len(CONFIGS) == 4
+    assert len(CONFIGS) == 5
 
 
 def test_the_neck_in_plain_python():
@@ -51,6 +54,26 @@ def test_the_neck_in_plain_python():
     names = {}
     exec(block, names)
     assert names['p3'].shape == (1, 256, 45, 61)
+
+
+def test_anytime_detection_in_python(tmp_path):
+    block = next(block for block in PYTHON if 'model.anytime(batch)' in block)
+    config = re.search("config = '(.*?)'", block).group(1)
+    init_default_scope('mmdet')
+    model = MODELS.build(Config.fromfile(REPO / config).model)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'random.pth')
+    Image.new('RGB', (256, 256)).save(tmp_path / 'picture.jpg')
+    Calibration(machine_of(torch.device('cpu')), model_of(model), (
+        InputLatencies(1, (256, 256), {1: 10.0, 2: 20.0, 3: 30.0, 4: 39.9, 5: 50.0}),
+    )).save(tmp_path / 'latency.json')
+    for name, path in ((config, REPO / config), ('w/epoch_24.pth', tmp_path / 'random.pth'),
+                       ('picture.jpg', tmp_path / 'picture.jpg'),
+                       ('latency.json', tmp_path / 'latency.json')):
+        assert f"'{name}'" in block
+        block = block.replace(f"'{name}'", repr(str(path)))
+    names = {}
+    exec(block, names)
+    assert names['exit_stack'] == 4 and 'pred_instances' in names['detections']
 
 
 def test_the_genotype_in_the_readme_is_the_published_one():
