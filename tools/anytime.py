@@ -2,14 +2,13 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 
 from mmnasfpn.analysis.anytime import draw_anytime, to_markdown
 from mmnasfpn.analysis.model_tables import ANYTIME_PART, check_markdown, write_markdown
 from mmnasfpn.engine.anytime import evaluate_anytime
-from mmnasfpn.engine.cli import config_parser, load_parsed_config
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,9 +20,10 @@ def parse_args() -> argparse.Namespace:
                              'supervision costs the last exit and gives the others')
     parser.add_argument('--timed', type=int, default=30, metavar='N',
                         help='pictures on which the latency is measured (30)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures')
-    parser.add_argument('--picture', type=Path, metavar='FILE', help='draw AP over latency')
-    parser.add_argument('--markdown', type=Path, metavar='FILE',
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all figures')
+    parser.add_argument('--picture', type=output_file('.png', '.svg', '.pdf'), metavar='FILE',
+                        help='draw AP over latency')
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     args = parser.parse_args()
     if args.timed < 1:
@@ -42,12 +42,10 @@ def main() -> None:
                               args.trust_checkpoint)
     Console().print(to_markdown(report), markup=False, soft_wrap=True)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(asdict(report), indent=1) + '\n')
     if args.markdown:
         write_markdown(args.markdown, to_markdown(report), ANYTIME_PART)
     if args.picture:
-        args.picture.parent.mkdir(parents=True, exist_ok=True)
         draw_anytime(report, args.picture)
 
 

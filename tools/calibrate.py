@@ -2,14 +2,13 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 
 from mmnasfpn.analysis.anytime import latency_to_markdown
 from mmnasfpn.analysis.latency import summarize
 from mmnasfpn.engine.anytime import calibrate, count_exits
-from mmnasfpn.engine.cli import config_parser, load_parsed_config
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?',
                         help='its checkpoint, for NMS takes as long as there is to sort out (random '
                              'weights)')
-    parser.add_argument('--out', type=Path, metavar='FILE',
+    parser.add_argument('--out', type=output_file('.json'), metavar='FILE',
                         help='write the calibration, for model.load_calibration(FILE)')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--images', nargs='+', default=[], metavar='FILE',
@@ -29,12 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, help='images at a time (1)')
     parser.add_argument('--runs', type=int, default=30,
                         help='runs of each exit for each input shape (30)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write all that was measured')
-    args = parser.parse_args()
-    for name in ('num_images', 'batch_size', 'runs'):
-        if getattr(args, name) < 1:
-            parser.error(f'--{name.replace("_", "-")} must be at least 1')
-    return args
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write all that was measured')
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -50,8 +46,9 @@ def main() -> None:
     for shape in dict.fromkeys(run.input_shape for run in runs):
         latencies = summarize([run for run in runs if run.input_shape == shape])
         costs = count_exits(cfg, shape[1:])
-        console.print(f'{shape[0]} of {shape[1]}x{shape[2]}: medians of {latencies[0].runs} runs, ms; '
-                      'in brackets the share of the last exit', markup=False, soft_wrap=True)
+        console.print(f'batches of {shape[0]}, {shape[1]}x{shape[2]}; medians of {latencies[0].runs} '
+                      'runs; FLOPs of one image; in brackets the share of the last exit',
+                      markup=False, soft_wrap=True)
         console.print(latency_to_markdown(latencies, costs), markup=False, soft_wrap=True)
         shapes.append(dict(input_shape=shape, exits=[
             dict(asdict(latency), flops=costs[latency.exit_stack].flops,
@@ -59,7 +56,6 @@ def main() -> None:
     if args.out:
         calibration.save(args.out)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(dict(
             config=args.config, checkpoint=args.checkpoint, machine=calibration.machine,
             shapes=shapes), indent=1) + '\n')

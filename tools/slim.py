@@ -24,7 +24,7 @@ def main() -> None:
     try:
         print(slim_checkpoint(load_parsed_config(args), args.checkpoint, args.exit_stack, args.out,
                               args.config_out, args.trust_checkpoint))
-    except (ConversionError, CheckpointError, FileExistsError) as error:
+    except (ConversionError, CheckpointError, OSError) as error:
         sys.exit(f'slim: {error}')
 
 

@@ -74,14 +74,14 @@ class AnytimeReport:
 
 
 def area_under_ap(latencies: Sequence[float], aps: Sequence[float]) -> float:
-    """Return the area under AP over time, as a share of the time that the last exit takes.
+    """Return the area under AP over time, as a share of the time that the slowest exit takes.
 
     It is the AP to expect of a detector that is stopped at a random moment before it is through: none
     before the first exit, then that of the last exit it has reached.
 
     Args:
-        latencies (Sequence[float]): When each exit is there.
-        aps (Sequence[float]): AP of each.
+        latencies (Sequence[float]): When each exit is there, in any unit.
+        aps (Sequence[float]): AP of each, in 0..1.
     """
     exits = sorted(zip(latencies, aps, strict=True))
     ends = [latency for latency, _ in exits[1:]] + [exits[-1][0]]

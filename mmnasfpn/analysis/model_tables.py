@@ -59,7 +59,7 @@ def write_markdown(path: Path, markdown: str, part: str) -> None:
     Args:
         path (Path): The file. One that exists must pass :func:`check_markdown`.
         markdown (str): What to write.
-        part (str): :data:`MODELS_PART` or :data:`AMOEBANET_PART`.
+        part (str): One of the parts above, e.g. :data:`MODELS_PART`.
 
     Raises:
         ValueError: If the file exists and has no such marks.

@@ -1,7 +1,7 @@
 """Cut an anytime detector to the plain detector of one of its exits."""
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from mmengine.config import Config, ConfigDict
 from torch import Tensor
@@ -59,34 +59,52 @@ def slim_state_dict(state_dict: Mapping[str, Tensor], exit_stack: int) -> dict[s
     Returns:
         dict[str, Tensor]: Loads strictly into the plain detector of that many stacks.
     """
-    head = f'exit_heads.{exit_stack}.'
-    replaced = any(name.startswith(head) for name in state_dict)
-    slim = {}
+    slim, own = {}, {}
     for name, value in state_dict.items():
         stack = re.match(r'neck\.pyramids\.(\d+)\.', name)
         if stack and int(stack.group(1)) >= exit_stack:
             continue
-        if name.startswith(head):
-            name = f'bbox_head.{name.removeprefix(head)}'
-        elif name.startswith('exit_heads.') or (replaced and name.startswith('bbox_head.')):
-            continue
-        slim[name] = value
-    return slim
+        exit_of, plain_name = _exit_and_plain_name(name)
+        if exit_of is None:
+            slim[name] = value
+        elif exit_of == exit_stack:
+            own[plain_name] = value
+    return {**slim, **own}
 
 
-def spread_head(state_dict: Mapping[str, Tensor], exits: Sequence[int]) -> dict[str, Tensor]:
-    """Return the weights of a plain detector with its head after every exit.
+def spread_head(state_dict: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """Return the weights of a plain detector for an ``AnytimeDetector``: its head after every exit.
 
     Args:
-        state_dict (Mapping[str, Tensor]): Those of the plain detector.
-        exits (Sequence[int]): The exits.
+        state_dict (Mapping[str, Tensor]): Those of the plain detector of as many stacks.
+        names (Iterable[str]): Names of the weights of the ``AnytimeDetector``.
 
     Returns:
-        dict[str, Tensor]: Loads strictly into an ``AnytimeDetector`` with heads for these exits.
+        dict[str, Tensor]: Loads strictly into the ``AnytimeDetector``.
+
+    Raises:
+        ConversionError: If the weights are those of an ``AnytimeDetector`` already.
     """
+    for name in state_dict:
+        if is_of_an_exit(name):
+            raise ConversionError(f'the checkpoint is of an anytime detector, for it has {name}: give '
+                                  'one of the plain detector')
     spread = dict(state_dict)
-    for name, value in state_dict.items():
-        if name.startswith('bbox_head.'):
-            for exit_stack in exits[:-1]:
-                spread[f'exit_heads.{exit_stack}.{name.removeprefix("bbox_head.")}'] = value
+    for name in names:
+        _, plain_name = _exit_and_plain_name(name)
+        if is_of_an_exit(name) and plain_name in state_dict:
+            spread[name] = state_dict[plain_name]
     return spread
+
+
+def is_of_an_exit(name: str) -> bool:
+    """Tell whether a weight belongs to an exit before the last."""
+    return _exit_and_plain_name(name)[0] is not None
+
+
+def _exit_and_plain_name(name: str) -> tuple[int | None, str]:
+    """Return the exit before the last that a weight belongs to, if any, and its plain name."""
+    match = re.fullmatch(r'exit_(?:heads|norms)\.(\d+)\.(.+)', name)
+    if match is None:
+        return None, name
+    return int(match.group(1)), f'bbox_head.{match.group(2).replace("/", ".")}'

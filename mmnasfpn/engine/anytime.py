@@ -17,14 +17,14 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
 from rich.progress import track
-from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn.analysis.anytime import METRICS, AnytimeReport, ExitReport, area_under_ap
 from mmnasfpn.analysis.complexity import Complexity, count_complexity
 from mmnasfpn.analysis.latency import ExitRun, summarize, time_exits
 from mmnasfpn.converters.slim import exits_of, slim_config, spread_head
-from mmnasfpn.engine.checkpoint_fit_hook import check_fit
+from mmnasfpn.engine.checkpoint_fit_hook import check_fit, state_dict_of
 from mmnasfpn.engine.preflight import check_data
 from mmnasfpn.models.detectors import AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
@@ -47,10 +47,14 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
     Raises:
         FileNotFoundError, ValueError: If config, data or a checkpoint do not fit.
     """
-    exits = exits_of(cfg)
+    exits_of(cfg)
+    check_whole_number('num_timed', num_timed, 1)
+    if not checkpoints:
+        raise ValueError('checkpoints is empty, but must name at least one')
     for path in (*checkpoints, *plain_checkpoints):
         _check_file(path)
-    check_data(cfg, ('val_dataloader',))
+    evaluator = _box_evaluator(cfg)
+    _check_validation_set(cfg)
     model = build_anytime(cfg)
     loader = Runner.build_dataloader(copy.deepcopy(cfg.val_dataloader), seed=0)
     pictures: Any = loader.dataset
@@ -62,10 +66,10 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
     deep, plain = [], []
     for path in checkpoints:
         _load(model, path, trust_checkpoint)
-        deep.append(evaluate_exits(model, loader, cfg.val_evaluator, path))
+        deep.append(evaluate_exits(model, loader, evaluator, path))
     for path in plain_checkpoints:
-        _load(model, path, trust_checkpoint, spread_to=exits)
-        plain.append(evaluate_exits(model, loader, cfg.val_evaluator, path))
+        _load(model, path, trust_checkpoint, is_plain=True)
+        plain.append(evaluate_exits(model, loader, evaluator, path))
     reports = []
     for latency in summarize(runs):
         k = latency.exit_stack
@@ -87,21 +91,15 @@ def evaluate_exits(model: AnytimeDetector, loader: DataLoader, evaluator: Any,
     Args:
         model (AnytimeDetector): The model, in evaluation mode.
         loader (DataLoader): The pictures.
-        evaluator (Mapping | list): Config of MMDetection's ``CocoMetric``, for boxes.
+        evaluator (Mapping): Config of MMDetection's ``CocoMetric``, for boxes.
         name (str): What is evaluated, for the progress bar.
 
     Returns:
         dict[int, dict[str, float]]: :data:`METRICS` of each exit, 0 where it detects nothing.
-
-    Raises:
-        ValueError: If the evaluator gives no AP of boxes.
     """
     evaluators = {exit_stack: Evaluator(copy.deepcopy(evaluator)) for exit_stack in model.exits}
     dataset: Any = loader.dataset
     for each in evaluators.values():
-        if not any('bbox' in getattr(metric, 'metrics', ()) for metric in each.metrics):
-            raise ValueError('val_evaluator gives no AP of boxes: it must be '
-                             "dict(type='mmdet.CocoMetric', metric='bbox', ...)")
         each.dataset_meta = dataset.metainfo
     detected = dict.fromkeys(model.exits, 0)
     for batch in track(loader, f'Evaluating {name}'):
@@ -142,6 +140,9 @@ def calibrate(cfg: Config, checkpoint: str | None = None, images: Sequence[str] 
         FileNotFoundError, ValueError: If config, pictures or the checkpoint do not fit.
     """
     exits_of(cfg)
+    for name, value in (('batch_size', batch_size), ('num_images', num_images), ('num_runs', num_runs),
+                        *(('image_size', pixels) for pixels in image_size or ())):
+        check_whole_number(name, value, 1)
     for path in images:
         if not Path(path).is_file():
             raise FileNotFoundError(f'images: there is no file {path}')
@@ -156,12 +157,13 @@ def calibrate(cfg: Config, checkpoint: str | None = None, images: Sequence[str] 
         pipeline = Compose(get_test_pipeline_cfg(cfg))
         pictures = [pipeline(dict(img_path=path, img_id=0)) for path in images]
     else:
-        check_data(cfg, ('val_dataloader',))
+        _check_validation_set(cfg)
         dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
         pictures = [dataset[index] for index in range(min(num_images, len(dataset)))]
     by_shape: dict[tuple[int, ...], list[Any]] = {}
     for picture in pictures:
-        by_shape.setdefault(tuple(picture['inputs'].shape), []).append(picture)
+        padded = model.data_preprocessor(pseudo_collate([copy.deepcopy(picture)]), False)['inputs']
+        by_shape.setdefault(tuple(padded.shape), []).append(picture)
     batches = [pseudo_collate(list(islice(cycle(same), start, start + batch_size)))
                for same in by_shape.values()
                for start in range(0, batch_size * num_runs, batch_size)]
@@ -194,16 +196,32 @@ def _time(model: AnytimeDetector, batches: Sequence[Any]) -> list[ExitRun]:
                       total=len(batches) * len(model.exits)))
 
 
-def _load(model: AnytimeDetector, path: str, trust: bool,
-          spread_to: Sequence[int] | None = None) -> None:
-    """Load a checkpoint; with ``spread_to``, that of a plain detector, its head after these exits."""
+def _load(model: AnytimeDetector, path: str, trust: bool, is_plain: bool = False) -> None:
+    """Load a checkpoint, or that of a plain detector, its head after every exit."""
     with trust_checkpoints(trust):
-        checkpoint = load_checkpoint(path)
-    state_dict: dict[str, Tensor] = checkpoint.get('state_dict', checkpoint)
-    if spread_to is not None and model.exit_heads:
-        state_dict = spread_head(state_dict, spread_to)
+        state_dict = state_dict_of(load_checkpoint(path))
+    if is_plain:
+        state_dict = spread_head(state_dict, model.state_dict())
     check_fit(model, state_dict, strict=True)
-    model.load_state_dict(state_dict)
+    model.load_state_dict(state_dict, strict=False)  # of what is missing, check_fit has told
+
+
+def _check_validation_set(cfg: Config) -> None:
+    if cfg.get('val_dataloader') is None:
+        raise ValueError('the config has no val_dataloader, whose pictures are used here: give it one')
+    check_data(cfg, ('val_dataloader',))
+
+
+def _box_evaluator(cfg: Config) -> dict[str, Any]:
+    """Return the config's CocoMetric, for all metrics of boxes and no files."""
+    evaluators = cfg.get('val_evaluator') or []
+    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        kind = evaluator['type']
+        if getattr(kind, '__name__', str(kind)).rpartition('.')[2] == 'CocoMetric':
+            return dict(evaluator, metric='bbox', metric_items=None, format_only=False, prefix='coco',
+                        outfile_prefix=None)
+    raise ValueError("val_evaluator has no dict(type='mmdet.CocoMetric', ann_file=...), which gives the "
+                     'AP of boxes: give it one')
 
 
 def _check_file(checkpoint: str) -> None:

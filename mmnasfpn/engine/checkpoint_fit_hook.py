@@ -7,6 +7,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmnasfpn.converters.slim import is_of_an_exit
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
 from mmnasfpn.safe_checkpoints import CheckpointError
@@ -39,17 +40,23 @@ class CheckpointFitHook(Hook):
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        if not isinstance(state_dict, dict) or not all(
-                isinstance(name, str) and isinstance(value, Tensor)
-                for name, value in state_dict.items()):
-            raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a '
-                                  'model')
-        check_fit(model, {name.removeprefix('module.'): value for name, value in state_dict.items()},
-                  self.strict)
+        check_fit(model, state_dict_of(checkpoint), self.strict)
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
                                   'resuming needs: give it as load_from in place of --resume')
+
+
+def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint by their names in the model.
+
+    Raises:
+        CheckpointError: If it has none.
+    """
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state_dict, dict) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in state_dict.items()):
+        raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
+    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
 
 def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
@@ -64,6 +71,14 @@ def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) 
         if strict or any(name.startswith('neck.pyramids.') for name in theirs):
             ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
             _compare_neck(ours, theirs, _neck_hint(neck, theirs))
+    if strict and hasattr(model, 'exits'):
+        names = model.state_dict()
+        unknown = [name for name in state_dict if is_of_an_exit(name) and name not in names]
+        if unknown:
+            raise CheckpointError(
+                f'the checkpoint has {len(unknown)} weights of exits that the model has not '
+                f'({", ".join(unknown[:3])}, ...): make model.exits and model.heads agree with the '
+                'config that it was trained with')
     if strict:
         # Loading is the only way to know: modules of MMDetection rename what older ones saved.
         try:

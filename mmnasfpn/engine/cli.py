@@ -1,6 +1,8 @@
 """What the command lines of our tools share."""
 import argparse
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
@@ -34,6 +36,27 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the option of every tool that reads a checkpoint."""
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read checkpoints in full, also what can run code, not weights only')
+
+
+def output_file(*suffixes: str) -> Callable[[str], Path]:
+    """Return a type of arguments: a file to write, so that what cannot be is refused before the work.
+
+    Args:
+        *suffixes (str): How its name may end, e.g. ``'.json'``.
+    """
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f'{text} must end in {" or ".join(suffixes)}')
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f'{text} is a folder: name a file')
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f'{text} cannot be written: {error}') from None
+        return path
+
+    return parse
 
 
 def load_parsed_config(args: argparse.Namespace) -> Config:

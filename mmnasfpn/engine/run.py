@@ -77,7 +77,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         cfg.resume = True
         cfg.load_from = None if resume is True else resume
     with trust_checkpoints(trust_checkpoint):
-        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'),
+        runner = _build_runner(cfg, ('train_dataloader', 'val_dataloader'),
                                strict_checkpoint=bool(cfg.get('resume')))
         runner.train()
 
@@ -119,7 +119,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     if tta:
         _use_tta(cfg)
     with trust_checkpoints(trust_checkpoint):
-        runner = build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
+        runner = _build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
         if out is not None:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
         metrics = runner.test()
@@ -128,17 +128,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     return metrics
 
 
-def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
-    """Check the data that a config names, and build its runner and model.
-
-    Args:
-        cfg (Config): The config, as from :func:`load_config`.
-        dataloaders (tuple[str, ...]): The keys of the data loaders that will be used.
-        strict_checkpoint (bool): Whether a checkpoint must have all weights of the model.
-
-    Raises:
-        FileNotFoundError, ValueError: If the data or the model do not fit the config.
-    """
+def _build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
     setup_cache_size_limit_of_dynamo()
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if int(os.environ.get('LOCAL_RANK', 0)) == 0:

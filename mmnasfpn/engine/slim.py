@@ -8,8 +8,9 @@ from mmengine.config import Config
 from mmengine.fileio import get_file_backend
 from mmengine.registry import MODELS, init_default_scope
 
+from mmnasfpn.converters.errors import ConversionError
 from mmnasfpn.converters.slim import slim_config, slim_state_dict
-from mmnasfpn.engine.checkpoint_fit_hook import check_fit
+from mmnasfpn.engine.checkpoint_fit_hook import check_fit, state_dict_of
 from mmnasfpn.engine.checkpoint_hook import ATOMIC_BACKEND
 from mmnasfpn.safe_checkpoints import load_checkpoint, trust_checkpoints
 
@@ -36,14 +37,19 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
         ConversionError, CheckpointError: If there is no such exit, or the checkpoint does not fit.
         FileExistsError: If ``out`` or ``config_out`` exists.
     """
-    for path in (out, config_out):
-        if path is not None and Path(path).exists():
+    files = [Path(path) for path in (out, config_out) if path is not None]
+    if len({path.absolute() for path in files}) < len(files):
+        raise ConversionError(f'OUT and the config are both {out}: name two files')
+    for path in files:
+        if path.exists():
             raise FileExistsError(f'{path} exists: name another file, or remove it')
+    if config_out is not None and Path(config_out).suffix != '.py':
+        raise ConversionError(f'the config to write is {config_out}, but must end in .py')
     plain_cfg = slim_config(cfg, exit_stack)
     with trust_checkpoints(trust_checkpoint):
         loaded = load_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    state_dict = loaded.get('state_dict', loaded)
+    state_dict = state_dict_of(loaded)
     check_fit(MODELS.build(cfg.model), state_dict, strict=True)
     state_dict = slim_state_dict(state_dict, exit_stack)
     plain = MODELS.build(plain_cfg.model)
@@ -52,9 +58,10 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
     file = io.BytesIO()
     torch.save(dict(meta=kept, state_dict=state_dict), file)
-    get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put(file.getvalue(), os.fspath(out))
+    backend = get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND))
     if config_out is not None:
-        plain_cfg.dump(config_out)
+        backend.put(plain_cfg.pretty_text.encode(), os.fspath(config_out))
+    backend.put(file.getvalue(), os.fspath(out))
     parameters = sum(p.numel() for p in plain.parameters())
     return (f'{out}: {parameters / 1e6:.2f} M parameters, the plain detector of {exit_stack} stacks: '
             f'for the config with model.neck.stack_times={exit_stack}')

@@ -1,10 +1,12 @@
 """The tools of anytime detection, on a checkpoint that was trained for seconds."""
+import argparse
 import json
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.registry import MODELS
 
 from mmnasfpn.analysis.anytime import area_under_ap
@@ -13,9 +15,11 @@ from mmnasfpn.analysis.latency import ExitRun, summarize
 from mmnasfpn.converters import ConversionError
 from mmnasfpn.converters.slim import slim_config
 from mmnasfpn.engine.anytime import build_anytime, calibrate, count_exits, evaluate_anytime
+from mmnasfpn.engine.cli import output_file
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.engine.run import test as run_test
 from mmnasfpn.engine.slim import slim_checkpoint
+from mmnasfpn.models.detectors.anytime import HEADS
 from mmnasfpn.models.detectors.calibration import Calibration
 from mmnasfpn.safe_checkpoints import CheckpointError
 from tests.conftest import run_python
@@ -35,7 +39,7 @@ def save(cfg, path, seed):
 @pytest.fixture
 def anytime(request, tiny_config, tmp_path):
     """The config and a checkpoint of an anytime detector of two stacks; by default of a head each."""
-    heads = getattr(request, 'param', 'separate')
+    heads = getattr(request, 'param', 'own_norms')
     path = tmp_path / 'anytime.py'
     path.write_text(f"_base_ = {str(tiny_config)!r}\nmodel = dict(type='mmnasfpn.AnytimeDetector', "
                     f'heads={heads!r}, test_cfg=dict(score_thr=0.0, nms_pre=100))\n')
@@ -51,7 +55,7 @@ def at_exit(cfg, exit_stack, tmp_path):
     return cfg
 
 
-@pytest.mark.parametrize('anytime', ['shared', 'separate'], indirect=True)
+@pytest.mark.parametrize('anytime', HEADS, indirect=True)
 def test_one_pass_gives_what_testing_each_exit_gives(anytime, tmp_path):
     cfg, checkpoint = anytime
     plain_cfg = slim_config(cfg, 2)
@@ -77,7 +81,7 @@ def test_the_tool_writes_table_json_and_picture(anytime, tmp_path, tool_env):
     cfg, checkpoint = anytime
     output = run_python('tools/anytime.py', cfg.filename, checkpoint, '--timed', 1, '--json',
                         tmp_path / 'o/a.json', '--picture', tmp_path / 'o/a.png', '--markdown',
-                        tmp_path / 'o/a.md', '--plain', checkpoint, env=tool_env)
+                        tmp_path / 'o/a.md', env=tool_env)
     written = json.loads((tmp_path / 'o/a.json').read_text())
     assert {'AP', 'AP50', 'AP small', 'AP medium', 'AP large'} <= set(written['exits'][0]['metrics'])
     assert written['exits'][1]['latency']['total'] > 0 and 0 <= written['area'] <= 1
@@ -134,8 +138,8 @@ def test_a_calibration_is_made_in_one_command_and_keeps_deadlines(anytime, tmp_p
         model.load_calibration(tmp_path / 'c.json')
         latencies = model.calibration.inputs[0].exits
         x = torch.rand(1, 3, 256, 256)
-        assert model.predict_within(x, max(latencies.values()))[0] in (1, 2)
-        assert model.predict_within(x, float('inf'))[0] == 2
+        assert model.predict_within(x, latencies[2])[0] == 2
+        assert model.predict_within(x, min(latencies.values()) / 2)[0] == 1
     finally:
         torch.set_num_threads(threads)
 
@@ -158,17 +162,24 @@ def test_each_shape_of_input_is_calibrated(anytime, tmp_path):
 
 def test_a_slim_checkpoint_tests_in_the_ordinary_config(anytime, tiny_config, tmp_path, tool_env):
     cfg, checkpoint = anytime
+    seen = {}
     run_python('tools/slim.py', cfg.filename, checkpoint, tmp_path / 'slim.pth', '--exit', 1,
                '--config-out', tmp_path / 'slim.py', env=tool_env)
-    expected = run_test(at_exit(cfg, 1, tmp_path), checkpoint)
+    run_test(at_exit(cfg, 1, tmp_path), checkpoint, out=str(tmp_path / 'anytime.pkl'))
     ordinary = load_config(str(tiny_config), str(tmp_path / 'o'), {
         'model.neck.stack_times': 1, 'model.test_cfg.score_thr': 0.0, 'model.test_cfg.nms_pre': 100})
     for name, plain in (('ordinary', ordinary), ('slim', load_config(str(tmp_path / 'slim.py')))):
         plain.work_dir, plain.experiment_name = str(tmp_path / name), f'{tmp_path.name}-{name}'
-        assert run_test(plain, str(tmp_path / 'slim.pth')) == expected
+        run_test(plain, str(tmp_path / 'slim.pth'), out=str(tmp_path / f'{name}.pkl'))
+    for name in ('anytime', 'ordinary', 'slim'):
+        seen[name] = [x for prediction in load(str(tmp_path / f'{name}.pkl'))
+                      for x in prediction['pred_instances'].values()]
+    for one, other, anytime_one in zip(seen['ordinary'], seen['slim'], seen['anytime'], strict=True):
+        assert len(one) and torch.equal(one, other) and torch.equal(one, anytime_one)
     saved = torch.load(tmp_path / 'slim.pth', weights_only=True)
     assert saved['meta'] == dict(dataset_meta=dict(classes=('a', 'b', 'c')), epoch=7)
     assert not [name for name in saved['state_dict'] if 'exit' in name or 'pyramids.1' in name]
+    assert torch.load(checkpoint)['state_dict'].keys() > saved['state_dict'].keys()
 
 
 def test_slim_refuses_what_it_cannot_cut_and_writes_nothing(anytime, tiny_config, tmp_path):
@@ -182,7 +193,13 @@ def test_slim_refuses_what_it_cannot_cut_and_writes_nothing(anytime, tiny_config
                                                        torch.zeros(3)}, tmp_path / 'wrong.pth')
     with pytest.raises(CheckpointError, match='other shapes'):
         slim_checkpoint(cfg, tmp_path / 'wrong.pth', 1, out)
-    assert not out.exists()
+    torch.save(dict(state_dict=5), tmp_path / 'none.pth')
+    with pytest.raises(CheckpointError, match='no weights by name'):
+        slim_checkpoint(cfg, tmp_path / 'none.pth', 1, out)
+    for config_out, words in ((out, 'name two files'), (tmp_path / 'x.txt', 'must end in .py')):
+        with pytest.raises(ConversionError, match=words):
+            slim_checkpoint(cfg, checkpoint, 1, out, config_out)
+    assert not out.exists() and not (tmp_path / 'x.txt').exists()
     out.write_text('precious')
     with pytest.raises(FileExistsError, match='name another file'):
         slim_checkpoint(cfg, checkpoint, 1, out)
@@ -191,7 +208,7 @@ def test_slim_refuses_what_it_cannot_cut_and_writes_nothing(anytime, tiny_config
 
 @pytest.mark.parametrize(('change', 'words'), [
     ({'model.type': 'mmdet.RetinaNet'}, 'a mmdet.RetinaNet, but must be a mmnasfpn.AnytimeDetector'),
-    ({'val_evaluator': dict(type='mmdet.CocoMetric', metric='proposal')}, 'gives no AP of boxes'),
+    ({'val_evaluator': dict(type='mmdet.VOCMetric')}, r'has no dict\(type=.mmdet.CocoMetric'),
     ({'val_dataloader.dataset.ann_file': 'none.json'}, "ann_file is 'none.json'"),
 ])
 def test_what_cannot_be_evaluated_is_named(anytime, change, words):
@@ -208,3 +225,44 @@ def test_a_missing_checkpoint_or_picture_is_named(anytime):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
         calibrate(cfg, images=['none.jpg'])
+
+
+def test_impossible_numbers_and_sets_are_named(anytime):
+    cfg, checkpoint = anytime
+    for arguments, words in ((dict(num_runs=0), 'num_runs is 0'),
+                             (dict(batch_size=0), 'batch_size is 0'),
+                             (dict(image_size=(0, 64)), 'image_size is 0')):
+        with pytest.raises(ValueError, match=words):
+            calibrate(cfg, **arguments)
+    with pytest.raises(ValueError, match='num_timed is 0'):
+        evaluate_anytime(cfg, [checkpoint], num_timed=0)
+    with pytest.raises(ValueError, match='checkpoints is empty'):
+        evaluate_anytime(cfg, [])
+    with pytest.raises(ConversionError, match='is of an anytime detector'):
+        evaluate_anytime(cfg, [checkpoint], [checkpoint], num_timed=1)
+    cfg.val_dataloader = None
+    with pytest.raises(ValueError, match='the config has no val_dataloader'):
+        calibrate(cfg)
+
+
+@pytest.mark.parametrize(('trained_as', 'tested_as'), [
+    ('separate', 'own_norms'), ('own_norms', 'separate'), ('separate', 'shared'),
+    ('own_norms', 'shared'), ('shared', 'own_norms')])
+def test_heads_of_another_kind_are_refused(anytime, trained_as, tested_as, tmp_path):
+    cfg, _ = anytime
+    cfg.model.heads = trained_as
+    checkpoint = save(cfg, tmp_path / 'trained.pth', 0)
+    cfg.model.heads = tested_as
+    with pytest.raises(CheckpointError, match='weights of exits|lacks .* weights'):
+        run_test(cfg, checkpoint)
+
+
+@pytest.mark.parametrize(('text', 'words'), [
+    ('a.txt', 'must end in .json or .png'), ('folder.json', 'is a folder'),
+    ('file/a.json', 'cannot be written')])
+def test_what_cannot_be_written_is_refused_before_the_work(text, words, tmp_path):
+    (tmp_path / 'folder.json').mkdir()
+    (tmp_path / 'file').touch()
+    with pytest.raises(argparse.ArgumentTypeError, match=words):
+        output_file('.json', '.png')(str(tmp_path / text))
+    assert output_file('.json')(str(tmp_path / 'new/a.json')).parent.is_dir()

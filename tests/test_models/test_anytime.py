@@ -11,9 +11,11 @@ from mmcv.cnn import is_norm
 from mmdet.structures import DetDataSample
 from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
-from mmengine.model import bias_init_with_prob
+from mmengine.model import ExponentialMovingAverage, bias_init_with_prob
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
+from mmnasfpn.converters import ConversionError
 from mmnasfpn.converters.slim import slim_config, slim_state_dict, spread_head
 from mmnasfpn.models.detectors.anytime import HEADS
 from mmnasfpn.models.detectors.calibration import (
@@ -91,7 +93,7 @@ def poison(model, exit_stack):
     own = model.head_of(exit_stack)
     shared = {id(x) for x in (*own.parameters(), *own.buffers())}
     with torch.no_grad():
-        for head in (model.bbox_head, *model.exit_heads.values()):
+        for head in (model.bbox_head, *model.exit_heads.values(), *model.exit_norms.values()):
             for x in (*head.parameters(), *head.buffers()):
                 if id(x) not in shared and x.is_floating_point():
                     x.fill_(torch.nan)
@@ -260,11 +262,13 @@ def test_a_plain_checkpoint_gets_its_head_after_every_exit(heads, tmp_path):
     cfg = config(tmp_path, heads=heads)
     plain = build(Config(dict(model=slim_config(cfg, 3).model)))
     model = build(cfg, seed=1)
-    state_dict = plain.state_dict()
-    model.load_state_dict(state_dict if heads == 'shared' else spread_head(state_dict, model.exits))
+    model.load_state_dict(spread_head(plain.state_dict(), model.state_dict()))
     for k in model.exits:
         for p, q in zip(model.head_of(k).parameters(), plain.bbox_head.parameters(), strict=True):
             assert torch.equal(p, q)
+    if heads != 'shared':
+        with pytest.raises(ConversionError, match='is of an anytime detector, for it has exit_'):
+            spread_head(model.state_dict(), model.state_dict())
 
 
 def test_norms_alone_are_each_exits_own(tmp_path):
@@ -278,6 +282,8 @@ def test_norms_alone_are_each_exits_own(tmp_path):
     assert (shared_size, own_norms_size, separate_size) == (size, size + 2 * norms, size + 2 * head)
     model = copy.deepcopy(own_norms).to(torch.float64).to(torch.float32)  # it stays so
     first, last = model.head_of(1), model.bbox_head
+    names = dict(model.named_parameters())
+    assert len(model.state_dict().keys() & names.keys()) == len(list(model.parameters()))
     for (name, ours), theirs in zip(first.named_modules(), last.modules(), strict=True):
         for p, q in zip(ours.parameters(recurse=False), theirs.parameters(recurse=False), strict=True):
             assert (p is q) != is_norm(ours), name
@@ -286,6 +292,43 @@ def test_norms_alone_are_each_exits_own(tmp_path):
     model.parse_losses(model(**data, mode='loss'))
     means = [model.head_of(k).cls_convs[0][0].bn.running_mean for k in (1, 2, 3)]
     assert not torch.equal(means[0], means[1]) and not torch.equal(means[1], means[2])
+
+
+def test_an_optimizer_and_an_average_of_the_weights_meet_each_parameter_once(tmp_path):
+    model = build(config(tmp_path, 'FCOS'))
+    optim_wrapper = build_optim_wrapper(model, dict(
+        type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, weight_decay=1e-4),
+        paramwise_cfg=dict(bias_lr_mult=2.0, norm_decay_mult=0.0)))
+    groups = [p for group in optim_wrapper.optimizer.param_groups for p in group['params']]
+    assert {id(p) for p in groups} == {id(p) for p in model.parameters() if p.requires_grad}
+    average = ExponentialMovingAverage(model, momentum=0.1, update_buffers=True)
+    average.update_parameters(model)  # the first only copies
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1)
+    average.update_parameters(model)
+    for (name, p), q in zip(model.named_parameters(), average.module.parameters(), strict=True):
+        assert torch.allclose(p - 0.9, q, atol=1e-5), name
+    x = torch.rand(1, 3, *SIZE)
+    average.module.train(False)
+    loaded = build(config(tmp_path, 'FCOS'), seed=1)
+    loaded.load_state_dict(average.module.state_dict())
+    for one, other in zip(average.module.anytime(x), loaded.anytime(x), strict=True):
+        assert same(boxes_of(one[1]), boxes_of(other[1]))
+
+
+def test_what_is_not_registered_trains_and_initialises_like_the_rest(tmp_path):
+    init_default_scope('mmdet')
+    model = MODELS.build(config(tmp_path).model)
+    first = model.head_of(1)
+    norm = next(m for m in model.bbox_head.modules() if is_norm(m))
+    torch.nn.init.constant_(norm.weight, 0.5)
+    model.bbox_head.init_weights = lambda: None  # so that this norm stays
+    model.init_weights()
+    assert next(m for m in first.modules() if is_norm(m)).weight.unique().tolist() == [0.5]
+    for mode in (False, True):
+        model.train(mode)
+        assert all(m.training is mode for m in first.modules())
 
 
 @pytest.mark.parametrize(('arguments', 'words'), [
@@ -306,8 +349,11 @@ def test_norms_alone_are_each_exits_own(tmp_path):
     (dict(loss_weights=[0, 0, 0]), r'one must be above 0'),
     (dict(test_cfg=dict(exit_stack=4)), r'exit_stack is 4, but there are heads after .*only: 1, 2, 3'),
     (dict(exits=[1, 3], test_cfg=dict(exit_stack=2)), r'exit_stack is 2, .*only: 1, 3'),
+    (dict(test_cfg=dict(exit_stack=1.0)), r'exit_stack is 1.0, '),
+    (dict(test_cfg=dict(exit_stack=True)), r'exit_stack is True, '),
     (dict(neck=dict(type='mmdet.FPN', in_channels=[4, 8, 16, 32], out_channels=16, num_outs=5)),
      r'the neck is a FPN, but must be a mmnasfpn.NASFPN'),
+    (dict(neck=None), r'the neck is a NoneType, but must be a mmnasfpn.NASFPN'),
 ])
 def test_impossible_arguments_are_named(arguments, words, tmp_path):
     cfg = config(tmp_path, **arguments)
@@ -323,6 +369,7 @@ def test_stacks_that_no_exit_uses_are_warned_of(tmp_path):
         model = MODELS.build(cfg.model)
     model.train(False)
     assert model.exit_stack == 2
+    assert not any(p.requires_grad for p in model.neck.pyramids[2].parameters())
     poison(model, 2)
     assert all(x.isfinite().all() for x in flat(model(torch.rand(1, 3, *SIZE))))
 
@@ -350,6 +397,8 @@ def test_inputs_of_another_kind_are_named(tmp_path):
     model = build(config(tmp_path))
     with pytest.raises(ValueError, match=r'inputs is a list, but must be a tensor'):
         next(model.anytime([torch.rand(3, *SIZE)]))
+    with pytest.raises(ValueError, match=r'there are 1 data_samples, but 2 images'):
+        next(model.anytime(torch.rand(2, 3, *SIZE), [DetDataSample()]))
 
 
 @pytest.fixture
@@ -417,7 +466,9 @@ def test_calibrations_of_something_else_are_refused(calibrated, tmp_path):
              r"another machine \(name was 'Abacus', but is .*calibrate.py makes one here"),
             ('threads', replace(ours, machine={**ours.machine, 'threads': 99}), r'threads was 99'),
             ('model', replace(ours, model={**ours.model, 'exits': [1, 2]}),
-             r'another model \(exits was \[1, 2\], but is \[1, 2, 3\]')):
+             r'another model \(exits was \[1, 2\], but is \[1, 2, 3\]'),
+            ('exits', replace(ours, inputs=(InputLatencies(1, SIZE, {2: 1.0}),)),
+             r'has the exits \[2\], but the model \[1, 2, 3\]')):
         other.save(tmp_path / what)
         with pytest.raises(CalibrationError, match=words):
             model.load_calibration(tmp_path / what)

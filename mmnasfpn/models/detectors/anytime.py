@@ -3,8 +3,9 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 import torch
@@ -37,8 +38,9 @@ class AnytimeDetector(SingleStageDetector):
     ``--cfg-options model.test_cfg.exit_stack=1``, or on the built model
     (``model.test_cfg.exit_stack = 1``). Without it, it is the last one.
 
-    The head after the last exit is ``bbox_head``, its name in the plain detector; those after the others
-    are ``exit_heads.<exit>``, unless one head serves all.
+    The head after the last exit is ``bbox_head``, its name in the plain detector. Those after the others
+    are ``exit_heads.<exit>`` where each exit has one of its own; what they have of their own is
+    ``exit_norms.<exit>`` where they share all but the norms.
 
     Args:
         backbone (Mapping): Config of the backbone.
@@ -72,20 +74,33 @@ class AnytimeDetector(SingleStageDetector):
         test_cfg = ConfigDict(test_cfg or {})  # so that an attribute of the built model's can be set
         super().__init__(backbone, neck, copy.deepcopy(bbox_head), train_cfg, test_cfg,
                          data_preprocessor, init_cfg)
-        if not hasattr(self.neck, 'iter_pyramids'):
-            raise ValueError(f'the neck is a {type(self.neck).__name__}, but must be a mmnasfpn.NASFPN, '
+        if not hasattr(getattr(self, 'neck', None), 'iter_pyramids'):
+            kind = type(getattr(self, 'neck', None)).__name__
+            raise ValueError(f'the neck is a {kind}, but must be a mmnasfpn.NASFPN, '
                              'which gives a pyramid for each stack')
         self.exits = _check_exits(exits, self.neck.stack_times)
         self.loss_weights = _check_loss_weights(loss_weights, self.exits)
         if heads not in HEADS:
             raise ValueError(f'heads is {heads!r}, but must be one of {", ".join(map(repr, HEADS))}')
-        self.exit_heads = ModuleDict({} if heads == 'shared' else {
-            str(exit_stack): MODELS.build(
+        early_heads = {} if heads == 'shared' else {
+            exit_stack: MODELS.build(
                 {**copy.deepcopy(bbox_head), 'train_cfg': train_cfg, 'test_cfg': test_cfg})
-            for exit_stack in self.exits[:-1]})
-        if heads == 'own_norms':
-            for head in self.exit_heads.values():
-                _share_all_but_norms(head, self.bbox_head)
+            for exit_stack in self.exits[:-1]}
+        self.exit_heads = ModuleDict()
+        self.exit_norms = ModuleDict()
+        # Heads that share modules with bbox_head. Registered are only their norms, so that optimizers,
+        # checkpoints and averages of the weights meet each parameter once.
+        self._views: dict[int, nn.Module] = {}
+        for exit_stack, head in early_heads.items():
+            if heads == 'separate':
+                self.exit_heads[str(exit_stack)] = head
+            else:
+                self._views[exit_stack] = head
+                self.exit_norms[str(exit_stack)] = ModuleDict(
+                    {norm_key(name): module for name, module in head.named_modules() if is_norm(module)})
+        self._share()
+        for network in self.neck.pyramids[self.exits[-1]:]:
+            network.requires_grad_(False)  # never run: distributed training would wait for gradients
         self._check_exit(self.exit_stack)
         self.calibration: Calibration | None = None
         self._has_warned = False
@@ -108,7 +123,32 @@ class AnytimeDetector(SingleStageDetector):
         self._check_exit(exit_stack)
         if str(exit_stack) in self.exit_heads:
             return self.exit_heads[str(exit_stack)]
-        return self.bbox_head
+        return self._views.get(exit_stack, self.bbox_head)
+
+    def init_weights(self) -> None:
+        """Initialise as MMDetection does; norms of an exit's own like those of ``bbox_head``."""
+        super().init_weights()
+        norms = {norm_key(name): module for name, module in self.bbox_head.named_modules()}
+        for own in self.exit_norms.values():
+            for key, norm in own.items():
+                norm.load_state_dict(norms[key].state_dict())
+
+    def train(self, mode: bool = True) -> 'AnytimeDetector':
+        """Set training or evaluation mode, also of what is not registered."""
+        super().train(mode)
+        for head in self._views.values():
+            head.train(mode)
+        return self
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'AnytimeDetector':
+        """Move or convert the model; buffers are replaced by that, and must be shared anew."""
+        super()._apply(fn, recurse)
+        self._share()
+        return self
+
+    def _share(self) -> None:
+        for head in self._views.values():
+            _share_all_but_norms(head, self.bbox_head)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Any]:
         """Calculate the losses of every exit.
@@ -175,7 +215,8 @@ class AnytimeDetector(SingleStageDetector):
             ``pred_instances``, new ones for each exit.
 
         Raises:
-            RuntimeError: If the model is in training mode.
+            RuntimeError: If the model is in training mode; like all errors, when the first is asked for.
+            ValueError: If the inputs are of another kind, or not as many as the data samples.
 
         Example:
             >>> for exit_stack, detections in model.anytime(batch):  # doctest: +SKIP
@@ -227,8 +268,8 @@ class AnytimeDetector(SingleStageDetector):
             raise RuntimeError('there is no calibration: make one on this machine (python '
                                'tools/calibrate.py CONFIG CHECKPOINT --out FILE), and read it with '
                                'model.load_calibration(FILE)')
-        if isinstance(deadline_ms, bool) or not isinstance(deadline_ms, int | float) or math.isnan(
-                deadline_ms):
+        is_number = isinstance(deadline_ms, Real) and not isinstance(deadline_ms, bool)
+        if not is_number or math.isnan(deadline_ms):
             raise ValueError(f'deadline_ms is {deadline_ms!r}, but must be a number of milliseconds')
         self.calibration.check_machine(self)
         batch_inputs, samples = self._prepare(inputs, data_samples)
@@ -281,10 +322,14 @@ class AnytimeDetector(SingleStageDetector):
             data_samples = [DetDataSample(metainfo=dict(
                 img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape,
                 scale_factor=(1.0, 1.0))) for _ in inputs]
+        if len(data_samples) != len(inputs):
+            raise ValueError(f'there are {len(data_samples)} data_samples, but {len(inputs)} images: '
+                             'give one for each')
         return inputs, data_samples
 
     def _check_exit(self, exit_stack: Any) -> None:
-        if isinstance(exit_stack, bool) or exit_stack not in self.exits:
+        is_number = isinstance(exit_stack, int) and not isinstance(exit_stack, bool)
+        if not is_number or exit_stack not in self.exits:
             raise ValueError(
                 f'exit_stack is {exit_stack!r}, but there are heads after these stacks only: '
                 f'{", ".join(map(str, self.exits))}; choose one of them, or add it to exits and train')
@@ -329,12 +374,22 @@ def _check_loss_weights(loss_weights: Sequence[float] | None,
     return tuple(map(float, loss_weights))
 
 
+def norm_key(name: str) -> str:
+    """Return under which key ``exit_norms`` has a norm of a name; keys may have no dots."""
+    return name.replace('.', '/')
+
+
 def _share_all_but_norms(head: nn.Module, source: nn.Module) -> None:
-    """Let a head have the parameters of another that is built alike, but for those of its norms."""
-    for name, module in head.named_modules():
-        if not is_norm(module):
-            for key, parameter in source.get_submodule(name).named_parameters(recurse=False):
-                setattr(module, key, parameter)
+    """Let a head consist of the modules of another that is built alike, but for its norms."""
+    for name, value in (*source.named_parameters(recurse=False), *source.named_buffers(recurse=False)):
+        setattr(head, name, value)
+    for name, child in source.named_children():
+        if is_norm(child):
+            continue
+        if any(is_norm(module) for module in child.modules()):
+            _share_all_but_norms(getattr(head, name), child)
+        else:
+            setattr(head, name, child)
 
 
 def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:

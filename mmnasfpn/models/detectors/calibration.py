@@ -50,9 +50,12 @@ class Calibration:
     inputs: tuple[InputLatencies, ...]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + '\n', encoding='utf-8')
+        """Write it as JSON, at once or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f'{path.name}.unfinished-{os.getpid()}')
+        unfinished.write_text(json.dumps(asdict(self), indent=1) + '\n', encoding='utf-8')
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> 'Calibration':
@@ -69,7 +72,7 @@ class Calibration:
                 for part in data['inputs']))
         except FileNotFoundError:
             raise CalibrationError(f'{path}: there is no such file; {_HOW_TO_MAKE_ONE}') from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(
                 f'{path} is not a calibration ({error!r}): {_HOW_TO_MAKE_ONE}') from None
 
@@ -77,6 +80,10 @@ class Calibration:
         """Raise a CalibrationError if it is of another machine or another model."""
         self.check_machine(model)
         _check_same('model', self.model, model_of(model))
+        for part in self.inputs:
+            if sorted(part.exits) != list(model.exits):
+                raise CalibrationError(f'the calibration has the exits {sorted(part.exits)}, but the '
+                                       f'model {list(model.exits)}: {_HOW_TO_MAKE_ONE}')
 
     def check_machine(self, model: 'AnytimeDetector') -> None:
         """Raise a CalibrationError if it is not of the machine that the model is on."""
