@@ -138,8 +138,8 @@ def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
     times = [part.latency.total for part in report.exits]
     end = times[-1] * 1.12
     lines: list[tuple[str, str, str, list[float], list[Sequence[float]]]] = [
-        ('deep supervision', '#2e8b57', 'o', [part.metrics['AP'] for part in report.exits],
-         [part.ap_of_each for part in report.exits])]
+        ('deep supervision; the numbers are the exits', '#2e8b57', 'o',
+         [part.metrics['AP'] for part in report.exits], [part.ap_of_each for part in report.exits])]
     if report.plain_checkpoints:
         lines.append(('the plain detector, its head put after each stack', '#8a939c', 's',
                       [part.plain_ap or 0.0 for part in report.exits],
@@ -151,8 +151,8 @@ def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
             if len(values) > 1:
                 axes.plot([time] * len(values), values, '_', color=colour, markersize=9)
     for part, time in zip(report.exits, times, strict=True):
-        axes.annotate(f'exit {part.exit_stack}\n{part.flops / 1e9:.3g} B', (time, part.metrics['AP']),
-                      textcoords='offset points', xytext=(0, 9), ha='center', fontsize=9)
+        axes.annotate(str(part.exit_stack), (time, part.metrics['AP']), textcoords='offset points',
+                      xytext=(0, 9), ha='center')
     axes.set_xlim(0, end)
     axes.set_ylim(0, max(1.3 * max(max(aps) for *_, aps, _ in lines), 0.1))
     axes.set_xlabel(f'latency of a real exit, NMS included, ms, on {report.machine["name"]}')
