@@ -8,14 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.complexity import Complexity
 from mmnasfpn.analysis.latency import ExitLatency
 from mmnasfpn.analysis.model_tables import to_table
-
-#: What is reported, and what MMDetection's CocoMetric calls it.
-METRICS: Mapping[str, str] = {
-    'AP': 'coco/bbox_mAP', 'AP50': 'coco/bbox_mAP_50', 'AP75': 'coco/bbox_mAP_75',
-    'AP small': 'coco/bbox_mAP_s', 'AP medium': 'coco/bbox_mAP_m', 'AP large': 'coco/bbox_mAP_l'}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from rich.progress import track
 from torch.utils.data import DataLoader
 
 from mmnasfpn._checks import check_whole_number
-from mmnasfpn.analysis.anytime import METRICS, AnytimeReport, ExitReport, area_under_ap
+from mmnasfpn.analysis.anytime import AnytimeReport, ExitReport, area_under_ap
+from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.complexity import Complexity, count_complexity
 from mmnasfpn.analysis.latency import ExitRun, summarize, time_exits
 from mmnasfpn.converters.slim import exits_of, slim_config, spread_head

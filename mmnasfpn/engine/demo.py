@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 import mmnasfpn
+from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.pictures import draw_curves, draw_predictions
 
 CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
-_COLUMNS = {'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75',
-            'AP small': 'bbox_mAP_s', 'AP medium': 'bbox_mAP_m', 'AP large': 'bbox_mAP_l'}
 
 
 def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str] | None = None,
@@ -54,8 +53,8 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
 
 def _report(metrics_file: Path, made: Sequence[Path]) -> None:
     metrics = json.loads(metrics_file.read_text())['metrics']
-    table = Table(*_COLUMNS, title='COCO metrics on held-out pictures of shapes')
-    found = (metrics.get(f'coco/{key}') for key in _COLUMNS.values())  # none where nothing is detected
+    table = Table(*METRICS, title='COCO metrics on held-out pictures of shapes')
+    found = (metrics.get(key) for key in METRICS.values())  # none where nothing is detected
     table.add_row(*('-' if value is None else f'{value:.3f}' for value in found))
     console = Console()
     console.print(table)
