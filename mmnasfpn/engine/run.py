@@ -77,7 +77,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         cfg.resume = True
         cfg.load_from = None if resume is True else resume
     with trust_checkpoints(trust_checkpoint):
-        runner = _build_runner(cfg, ('train_dataloader', 'val_dataloader'),
+        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'),
                                strict_checkpoint=bool(cfg.get('resume')))
         runner.train()
 
@@ -119,7 +119,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     if tta:
         _use_tta(cfg)
     with trust_checkpoints(trust_checkpoint):
-        runner = _build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
+        runner = build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
         if out is not None:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
         metrics = runner.test()
@@ -128,7 +128,17 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     return metrics
 
 
-def _build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
+def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
+    """Build the runner of a config, after checks of its data and model.
+
+    Args:
+        cfg (Config): The config.
+        dataloaders (tuple[str, ...]): Keys of the dataloaders that it will use.
+        strict_checkpoint (bool): Whether to refuse a checkpoint that does not fit the whole model.
+
+    Raises:
+        FileNotFoundError, ValueError: If the data or the model do not fit the config.
+    """
     setup_cache_size_limit_of_dynamo()
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if int(os.environ.get('LOCAL_RANK', 0)) == 0:

@@ -1,0 +1,279 @@
+"""Evaluators: where the rewards of genotypes are computed."""
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.utils import import_modules_from_strings
+
+from mmnasfpn._checks import check_whole_number
+from mmnasfpn.genotypes import Genotype
+from mmnasfpn.search.rewards import Reward
+
+#: Names for ``--evaluator``.
+EVALUATORS = ('local', 'ray')
+
+
+class Outcome(NamedTuple):
+    """What became of a trial.
+
+    Args:
+        number (int): Its number.
+        reward (float | None): Its reward; None where it failed.
+        reason (str): Why it failed.
+    """
+
+    number: int
+    reward: float | None
+    reason: str = ''
+
+
+class Evaluator(ABC):
+    """Evaluates some genotypes at a time; what goes wrong with one is its outcome, not an error.
+
+    Args:
+        reward (Reward): What to evaluate.
+        num_workers (int): How many genotypes at a time.
+    """
+
+    def __init__(self, reward: Reward, num_workers: int) -> None:
+        check_whole_number('workers', num_workers, 1)
+        self.reward = reward
+        self.num_workers = num_workers
+
+    @abstractmethod
+    def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
+        """Begin to evaluate a genotype; there must be a free worker."""
+
+    @abstractmethod
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return outcomes that have not been returned yet, waiting up to ``timeout`` seconds for one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what is running."""
+
+
+class InProcessEvaluator(Evaluator):
+    """Evaluates in this process, for rewards that take no time."""
+
+    def __init__(self, reward: Reward) -> None:
+        super().__init__(reward, 1)
+        self._outcomes: list[Outcome] = []
+
+    def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
+        """Evaluate it."""
+        self._outcomes.append(_outcome(number, *_evaluate(self.reward, genotype, work_dir)))
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Return what was evaluated."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class LocalEvaluator(Evaluator):
+    """Evaluates each genotype in a process of its own on this machine, on one GPU where there are some.
+
+    The process takes what it used with it, whether it ends or dies. It stops when this one does. What it
+    prints goes to ``log.txt`` in the trial's folder.
+
+    Args:
+        reward (Reward): What to evaluate.
+        num_workers (int): How many at a time; several share a GPU where there are fewer GPUs, and all
+            share the cores.
+    """
+
+    def __init__(self, reward: Reward, num_workers: int) -> None:
+        super().__init__(reward, num_workers)
+        gpus = visible_gpus()
+        self._free = [gpus[index % len(gpus)] if gpus else None for index in range(num_workers)]
+        self._num_threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
+        # A server that has imported what a trial needs forks in no time. It cannot where CUDA may have
+        # been looked at.
+        self._context: Any = multiprocessing.get_context('spawn' if gpus else 'forkserver')
+        if not gpus:
+            self._context.set_forkserver_preload([type(reward).__module__, *_PRELOAD])
+        self._running: dict[int, tuple[Any, Connection, str | None]] = {}
+
+    def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
+        """Start the process."""
+        gpu = self._free.pop()
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_work, args=(theirs, self.reward, genotype, work_dir, gpu, self._num_threads), daemon=False)
+        process.start()
+        theirs.close()
+        self._running[number] = (process, ours, gpu)
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Wait for a process to answer or to end."""
+        wait([connection for _, connection, _ in self._running.values()], timeout)
+        outcomes = []
+        for number, (process, connection, gpu) in list(self._running.items()):
+            if not connection.poll():
+                continue
+            try:
+                reward, reason = connection.recv()
+            except EOFError:  # it ended without a word
+                process.join()
+                reward, reason = None, _how_it_ended(process.exitcode)
+            process.join()
+            connection.close()
+            del self._running[number]
+            self._free.append(gpu)
+            outcomes.append(_outcome(number, reward, reason))
+        return outcomes
+
+    def close(self) -> None:
+        """Kill what is running."""
+        for process, connection, _ in self._running.values():
+            process.kill()
+            process.join()
+            connection.close()
+        self._running.clear()
+
+
+class RayEvaluator(Evaluator):
+    """Evaluates genotypes as tasks of a Ray cluster.
+
+    Args:
+        reward (Reward): What to evaluate.
+        num_workers (int): How many at a time.
+        address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
+            None: start one on this machine, that only it can reach.
+        resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
+            are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has some.
+
+    Raises:
+        ImportError: If Ray is not installed.
+        ValueError: If the cluster has too little for a single trial.
+    """
+
+    def __init__(self, reward: Reward, num_workers: int, address: str | None = None,
+                 resources: Mapping[str, float] | None = None) -> None:
+        super().__init__(reward, num_workers)
+        try:
+            import ray
+        except ImportError:
+            raise ImportError("the evaluator 'ray' needs Ray: pip install 'mmnasfpn[ray]'") from None
+        self._ray = ray
+        local: dict[str, Any] = {} if address else dict(
+            _node_ip_address='127.0.0.1', include_dashboard=False,
+            num_cpus=max(num_workers, len(os.sched_getaffinity(0))))
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
+                 ignore_reinit_error=True, **local)
+        cluster = ray.cluster_resources()
+        needs = dict(resources or {'CPU': 1, **({'GPU': 1} if cluster.get('GPU') else {})})
+        for name, amount in needs.items():
+            if amount > cluster.get(name, 0):
+                self.close()
+                raise ValueError(f'each trial is to take {amount:g} {name}, but the whole Ray cluster has '
+                                 f'{cluster.get(name, 0):g}: ask for less, or for another cluster')
+        self._task: Any = ray.remote(_evaluate_there).options(
+            num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs or None,
+            max_retries=0,  # the search tries again, and counts
+            **(dict(max_calls=1) if reward.needs_process else {}))
+        self._reward = ray.put(reward)
+        self._running: dict[Any, int] = {}
+
+    def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
+        """Start the task."""
+        task = self._task.remote(self._reward, genotype, work_dir.absolute(), os.getcwd())
+        self._running[task] = number
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        """Wait for a task to answer or to end."""
+        if not self._running:
+            return []
+        done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        outcomes = []
+        for task in done:
+            number = self._running.pop(task)
+            try:
+                reward, reason = self._ray.get(task)
+            except self._ray.exceptions.RayError as error:
+                lines = str(error).strip().splitlines() or ['']
+                reward, reason = None, f'{type(error).__name__}: {lines[0]}'
+            outcomes.append(_outcome(number, reward, reason))
+        return outcomes
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here stops."""
+        self._ray.shutdown()
+
+
+_PRELOAD = ('mmnasfpn.search.proxy_task', 'mmnasfpn.search.evaluators')
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    count = torch.cuda.device_count()
+    return named.split(',')[:count] if named else [str(index) for index in range(count)]
+
+
+def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path, gpu: str | None,
+          num_threads: int) -> None:
+    """Evaluate a genotype: the process of a local worker."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if gpu is not None:
+        os.environ['CUDA_VISIBLE_DEVICES'] = gpu
+    torch.set_num_threads(num_threads)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with open(work_dir / 'log.txt', 'a') as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+        connection.send(_evaluate(reward, genotype, work_dir))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
+                    working_dir: str) -> tuple[float | None, str]:
+    """Evaluate a genotype: a task of Ray. Relative paths mean what they mean to the search."""
+    if Path(working_dir).is_dir():
+        os.chdir(working_dir)
+    return _evaluate(reward, genotype, work_dir)
+
+
+def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:
+    """Return a reward, or why there is none."""
+    try:
+        if reward.cfg.get('custom_imports'):
+            import_modules_from_strings(**reward.cfg.custom_imports)
+        return float(reward(genotype, work_dir)), ''
+    except Exception as error:
+        traceback.print_exc()
+        return None, f'{type(error).__name__}: {error}'
+
+
+def _outcome(number: int, reward: float | None, reason: str) -> Outcome:
+    if reward is not None and not math.isfinite(reward):
+        return Outcome(number, None, f'the reward is {reward}, but must be a finite number')
+    return Outcome(number, reward, reason)
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        advice = ', as the system does where memory runs out' if name == 'SIGKILL' else ''
+        return f'its process was killed by {name}{advice}'
+    return f'its process ended with exit status {exit_code}'

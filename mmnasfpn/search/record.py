@@ -1,0 +1,238 @@
+"""The record of a search: an Optuna study that survives a kill at any moment."""
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy import event
+
+from mmnasfpn.genotypes import Genotype
+from mmnasfpn.search.canonical import architecture_hash
+from mmnasfpn.search.samplers import distributions
+from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.trials import (
+    ARCHITECTURE,
+    FAILURES,
+    OWNER,
+    REASON,
+    RETRY_OF,
+    REUSED_FROM,
+    is_whole,
+)
+
+#: Name of the study in its storage, unless another is given.
+STUDY_NAME = 'nasfpn-search'
+
+_IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
+_SECONDS = 'mmnasfpn:seconds'  # how long it has run
+_ASKING = datetime.timedelta(minutes=1)  # no draw takes longer
+
+
+class RecordError(ValueError):
+    """A record that cannot be used: says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A trial that is to be evaluated.
+
+    Args:
+        number (int): Its number in the study.
+        genotype (Genotype): What to evaluate.
+        architecture (str): Hash of its architecture.
+        failures (int): How many attempts at the same draw have failed before.
+    """
+
+    number: int
+    genotype: Genotype
+    architecture: str
+    failures: int = 0
+
+
+class Record:
+    """An Optuna study of one search, opened by one process at a time for each owner.
+
+    A trial is drawn, and then completed or failed. A failed one is followed by another trial of the same
+    actions, its retry. What was running when the owner was killed is failed when it opens the record
+    again.
+
+    Args:
+        url (str): An Optuna (SQLAlchemy) storage, e.g. ``sqlite:///search.db``.
+        space (SearchSpace): What is searched.
+        identity (Mapping): What makes it this search, plain data: compared with the record's.
+        owner (str): Who opens it. Trials of other owners that run are left alone.
+        study_name (str): Name of the study in the storage.
+
+    Raises:
+        RecordError: If the storage cannot be opened, or its study is another search's.
+    """
+
+    def __init__(self, url: str, space: SearchSpace, identity: Mapping[str, Any], owner: str,
+                 study_name: str = STUDY_NAME) -> None:
+        self.space = space
+        self.owner = owner
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            storage = open_storage(url)
+            self.study = optuna.create_study(storage=storage, study_name=study_name,
+                                             direction='maximize', load_if_exists=True)
+        except RecordError:
+            raise
+        except Exception as error:  # of SQLAlchemy, the database's driver, Optuna or Alembic
+            raise RecordError(f'the storage {url} cannot be opened: {type(error).__name__}: {error}') from None
+        self._check_identity(url, dict(identity))
+        self._distributions = distributions(space)
+
+    def _check_identity(self, url: str, identity: dict[str, Any]) -> None:
+        found = self.study.user_attrs.get(_IDENTITY)
+        if found is None and not self.study.get_trials(deepcopy=False):
+            self.study.set_user_attr(_IDENTITY, identity)
+            return
+        if found == identity:
+            return
+        name = self.study.study_name
+        if found is None:
+            raise RecordError(f'the study {name!r} in {url} was not made by a search of this package: give '
+                              'another --storage or --study-name')
+        differ = [key for key in identity if identity[key] != found.get(key)]
+        shown = '; '.join(f'{key} is {identity[key]!r}, but was {found.get(key)!r}' for key in differ)
+        raise RecordError(f'the study {name!r} in {url} is of another search: {shown}. To go on with it, give '
+                          'the command that it was begun with; for a new one, give another --work-dir, and '
+                          'where you name a --storage, another one or another --study-name')
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, not to be changed."""
+        return self.study.get_trials(deepcopy=False)
+
+    @property
+    def seconds(self) -> float:
+        """How long the search has run, all goes together, when it was last noted."""
+        return self.study.user_attrs.get(_SECONDS, 0.0)
+
+    def note_seconds(self, seconds: float) -> None:
+        """Note how long the search has run."""
+        self.study.set_user_attr(_SECONDS, seconds)
+
+    def use(self, sampler: BaseSampler) -> None:
+        """Draw from this sampler."""
+        self.study.sampler = sampler
+
+    def recover(self, max_retries: int, is_only_owner: bool) -> list[Attempt]:
+        """Fail what was left running, and return retries of what has failed too seldom to be given up.
+
+        Args:
+            max_retries (int): How often a draw that failed is tried again. An interruption is no failure.
+            is_only_owner (bool): Whether nobody else can have drawn in this storage.
+        """
+        now = datetime.datetime.now()
+        for trial in self.trials:
+            owner = trial.user_attrs.get(OWNER)
+            is_forgotten = owner is None and now - trial.datetime_start > _ASKING
+            if trial.state is TrialState.RUNNING and (
+                    is_only_owner or owner == self.owner or is_forgotten):
+                self._fail(trial.number, 'interrupted: the search was stopped while it ran')
+        trials = self.trials
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        return [self.retry(trial) for trial in trials
+                if trial.state is TrialState.FAIL and is_whole(trial)
+                and (is_only_owner or trial.user_attrs[OWNER] == self.owner)
+                and trial.number not in retried and not is_given_up(trial, max_retries)]
+
+    def draw(self) -> Attempt:
+        """Draw a trial."""
+        trial = self.study.ask(self._distributions)
+        genotype = self.space.decode([trial.params[name] for name in self._distributions])
+        architecture = architecture_hash(genotype)
+        trial.set_user_attr(OWNER, self.owner)
+        trial.set_user_attr(ARCHITECTURE, architecture)  # the last: now the draw is whole
+        return Attempt(trial.number, genotype, architecture)
+
+    def complete(self, number: int, reward: float, reused_from: int | None = None) -> None:
+        """Complete a trial.
+
+        Args:
+            number (int): Its number.
+            reward (float): Its reward, finite.
+            reused_from (int | None): The trial of the same architecture that has its reward from an
+                evaluation. Defaults to None: it was evaluated itself.
+        """
+        if reused_from is not None:
+            self._set(number, REUSED_FROM, reused_from)
+        self.study.tell(number, reward)
+
+    def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
+        """Fail a trial and return it.
+
+        Args:
+            attempt (Attempt): The trial.
+            reason (str): Why, for whoever reads the record.
+        """
+        self._set(attempt.number, FAILURES, attempt.failures + 1)
+        return self._fail(attempt.number, reason)
+
+    def retry(self, trial: FrozenTrial) -> Attempt:
+        """Make another trial of a failed one's actions, running, and return it."""
+        attrs = {OWNER: self.owner, RETRY_OF: trial.number, ARCHITECTURE: trial.user_attrs[ARCHITECTURE],
+                 FAILURES: trial.user_attrs.get(FAILURES, 0)}
+        # Whole at once; the sampler's attributes tell it how the actions were drawn.
+        trial_id = self.study._storage.create_new_trial(self.study._study_id, create_trial(
+            state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions,
+            user_attrs=attrs, system_attrs=trial.system_attrs))
+        number = self.study._storage.get_trial_number_from_id(trial_id)
+        genotype = self.space.decode([trial.params[name] for name in self._distributions])
+        return Attempt(number, genotype, attrs[ARCHITECTURE], attrs[FAILURES])
+
+    def genotype(self, trial: FrozenTrial) -> Genotype:
+        """Return the genotype of a whole trial."""
+        return self.space.decode([trial.params[name] for name in self._distributions])
+
+    def _fail(self, number: int, reason: str) -> FrozenTrial:
+        self._set(number, REASON, reason)
+        return self.study.tell(number, state=TrialState.FAIL)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        storage = self.study._storage
+        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+        storage.set_trial_user_attr(trial_id, key, value)
+
+
+def is_given_up(trial: FrozenTrial, max_retries: int) -> bool:
+    """Say whether a failed trial is not to be tried again."""
+    return trial.state is TrialState.FAIL and trial.user_attrs.get(FAILURES, 0) > max_retries
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open an Optuna storage; SQLite's with a write-ahead log.
+
+    That makes a trial three times as fast. A killed process loses nothing of it, a machine that loses
+    its power at most the last trials.
+
+    Args:
+        url (str): SQLAlchemy's URL of a database.
+
+    Raises:
+        RecordError: If the folder of a SQLite file is missing.
+    """
+    if url.startswith('sqlite:///'):
+        folder = Path(url.removeprefix('sqlite:///')).parent
+        if not folder.is_dir():
+            raise RecordError(f'the storage {url} cannot be opened: there is no folder {folder}')
+    elif '://' not in url:
+        raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} or '
+                          'postgresql://user@host/database')
+    storage = RDBStorage(url, engine_kwargs=dict(pool_pre_ping=not url.startswith('sqlite')))
+    if url.startswith('sqlite'):
+        event.listen(storage.engine, 'connect', _use_write_ahead_log)
+        storage.engine.dispose()  # what is connected already comes again
+    return storage
+
+
+def _use_write_ahead_log(connection: Any, _: Any) -> None:
+    connection.execute('PRAGMA journal_mode=WAL')
+    connection.execute('PRAGMA synchronous=NORMAL')

@@ -1,0 +1,159 @@
+"""Rewards of genotypes: what a search looks for."""
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+
+from mmnasfpn.genotypes import Genotype, MergingCell, get_genotype
+from mmnasfpn.search.space import SearchSpace
+
+#: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
+REWARDS = Registry('reward', scope='mmnasfpn', locations=['mmnasfpn.search.rewards'])
+
+
+class Reward(ABC):
+    """A function of a genotype, the higher the better, that an evaluator calls.
+
+    One of your own derives from this, is registered in :data:`REWARDS`, and is named by a config with
+    ``custom_imports``. It is sent to other processes, so that it must be picklable.
+
+    Args:
+        cfg (Config): The config of the search.
+        space (SearchSpace): What is searched.
+    """
+
+    #: Whether each call is to have a process of its own. A call that takes no time needs none.
+    needs_process = True
+
+    def __init__(self, cfg: Config, space: SearchSpace) -> None:
+        self.cfg = cfg
+        self.space = space
+
+    def check(self) -> None:  # noqa: B027
+        """Raise a ValueError or FileNotFoundError if calls would fail; called once before a search."""
+
+    @abstractmethod
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
+        """Return the reward.
+
+        Args:
+            genotype (Genotype): What to evaluate.
+            work_dir (str | PathLike): Folder for what the call writes; it need not exist.
+        """
+
+
+def build_reward(cfg: Config, space: SearchSpace) -> Reward:
+    """Build the reward of a config, by default :class:`ProxyTask`.
+
+    Raises:
+        ValueError: If there is no such reward, or its arguments do not fit.
+    """
+    arguments = dict(cfg.get('reward') or dict(type='ProxyTask'))
+    name = arguments.pop('type', None)
+    kind = REWARDS.get(name) if isinstance(name, str) else name
+    if not isinstance(kind, type) or not issubclass(kind, Reward):
+        raise ValueError(f"reward: type is {name!r}, but must be one of {', '.join(sorted(REWARDS.module_dict))}"
+                         ', or one of your own that custom_imports imports')
+    try:
+        return kind(cfg=cfg, space=space, **arguments)
+    except TypeError as error:
+        raise ValueError(f'reward: {error}') from None
+
+
+@REWARDS.register_module()
+class GenotypeMatch(Reward):
+    """The share of a target's fields that a genotype equals: a reward without training.
+
+    The fields of a cell are its two inputs, its level and its op. Inputs are compared in the order in
+    which more of them agree, except where the target's order matters, in ``gp`` at equal levels.
+
+    Args:
+        target: What to find, as :func:`mmnasfpn.genotypes.get_genotype` takes it.
+
+    Raises:
+        ValueError: If the target is no genotype, or not in the space.
+    """
+
+    needs_process = False
+
+    def __init__(self, cfg: Config, space: SearchSpace, target: Any) -> None:
+        super().__init__(cfg, space)
+        self.target = get_genotype(target)
+        try:
+            space.encode(self.target)
+        except ValueError as error:
+            raise ValueError(f'reward: target is {target!r}, but {error}') from None
+
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str] = '') -> float:
+        """Return the share, 0..1."""
+        equal = sum(self._equal_fields(cell, target)
+                    for cell, target in zip(genotype.cells, self.target.cells, strict=True))
+        return equal / (4 * len(self.target.cells))
+
+    def _equal_fields(self, cell: MergingCell, target: MergingCell) -> int:
+        first, second = (self.target.node_levels[node] for node in target.inputs)
+        orders = [cell.inputs]
+        if target.op == 'sum' or first != second:
+            orders.append(cell.inputs[::-1])
+        inputs = max(sum(a == b for a, b in zip(order, target.inputs, strict=True)) for order in orders)
+        return inputs + (cell.level == target.level) + (cell.op == target.op)
+
+
+@REWARDS.register_module()
+class ProxyTask(Reward):
+    """Train the config with a genotype, and return a metric of the held-out pictures (section 4.2).
+
+    It trains the whole schedule of the config, whose training and validation pictures it uses, and
+    evaluates at the end only. A detector that detects nothing has the reward 0.
+
+    Args:
+        metric (str): Name of the metric. Defaults to ``'coco/bbox_mAP'``, the AP.
+
+    Raises:
+        ValueError: If the config has no NASFPN neck of this package, or its neck does not have the
+            levels of the space.
+    """
+
+    def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP') -> None:
+        super().__init__(cfg, space)
+        self.metric = metric
+        num_outs = nas_fpn_of(cfg).get('num_outs')
+        if num_outs != space.num_levels:
+            raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} levels, '
+                             f'{space.min_level} to {space.max_level}: make them agree')
+
+    def check(self) -> None:
+        """Draw missing shapes, and check data, neck and head against each other."""
+        from mmnasfpn.search.proxy_task import check_proxy_task
+        check_proxy_task(self.cfg, self.space)
+
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
+        """Return the metric of the trained detector."""
+        from mmnasfpn.search.proxy_task import train_and_evaluate
+        metrics = train_and_evaluate(self.cfg, genotype, work_dir)
+        if metrics and self.metric not in metrics:
+            raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config returns '
+                             f"{', '.join(sorted(metrics))}")
+        return metrics.get(self.metric, 0.0)  # MMDetection returns none where nothing is detected
+
+
+def nas_fpn_of(cfg: Config) -> ConfigDict:
+    """Return the NASFPN neck of a config.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    neck = (cfg.get('model') or {}).get('neck')
+    kind = neck.get('type') if isinstance(neck, Mapping) else None
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', None)
+    if name not in ('mmnasfpn.NASFPN', 'NASFPN') or (name == 'NASFPN' and cfg.get('default_scope') == 'mmdet'
+                                                     and isinstance(kind, str)
+                                                     and neck.get('_scope_') != 'mmnasfpn'):
+        raise ValueError(f"the config's model.neck is of type {name!r}, but a pyramid can only be searched "
+                         "for a neck of type 'mmnasfpn.NASFPN': see the README on how to give your detector one")
+    return neck

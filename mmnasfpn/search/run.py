@@ -1,0 +1,277 @@
+"""Search a pyramid: what ``tools/search.py`` does."""
+import fcntl
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from optuna.trial import TrialState
+
+from mmnasfpn.genotypes import get_genotype
+from mmnasfpn.search.evaluators import (
+    EVALUATORS,
+    Evaluator,
+    InProcessEvaluator,
+    LocalEvaluator,
+    Outcome,
+    RayEvaluator,
+    visible_gpus,
+)
+from mmnasfpn.search.progress import Progress
+from mmnasfpn.search.record import STUDY_NAME, Attempt, Record, is_given_up
+from mmnasfpn.search.results import Results, write_text
+from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
+from mmnasfpn.search.samplers import make_sampler
+from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.trials import ARCHITECTURE, REASON, REUSED_FROM
+
+#: How many trials a search has unless it is said: about as many as the paper's (Figure 5).
+NUM_TRIALS = 8000
+
+_NOT_COMPARED = ('work_dir', 'launcher', 'num_trials', 'search_space', 'reward', 'controller')
+_GIVE_UP_ALL = 3  # draws that fail before any completes
+_WAIT = 1.0  # seconds between looks at the progress display
+_NOTE_EVERY = 10.0  # seconds
+
+
+class SearchFailed(RuntimeError):  # noqa: N818
+    """A search in which nothing can be evaluated: says why."""
+
+
+def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None = None,
+           num_workers: int | None = None, evaluator: str = 'local', sampler: str = 'controller',
+           storage: str | None = None, study_name: str = STUDY_NAME, seed: int = 0, max_retries: int = 2,
+           ray_address: str | None = None, resources: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Search a pyramid, or go on with a search that stopped.
+
+    It leaves ``best.json``, ``top.json``, ``search.png`` and ``architectures.png`` in the work dir, and
+    each trial's log below ``trials/``.
+
+    Args:
+        cfg (Config): The config: a detector with a NASFPN neck, and where wanted ``search_space`` (arguments
+            of :class:`SearchSpace`; by default two intermediate cells on the levels of the neck's
+            genotype), ``reward`` (by default the proxy task), ``controller`` (arguments of
+            :class:`ControllerSampler`) and ``num_trials``.
+        work_dir (str | PathLike): Where to write. One search at a time in each.
+        num_trials (int | None): How many trials in all, those of earlier goes included. Defaults to None:
+            the config's ``num_trials``, or 8,000.
+        num_workers (int | None): How many trials at a time. Defaults to None: one for each GPU, or where
+            there are none, for each core.
+        evaluator (str): ``'local'`` or ``'ray'``.
+        sampler (str): One of :data:`mmnasfpn.search.samplers.SAMPLERS`.
+        storage (str | None): Optuna storage. Defaults to None: ``search.db`` in the work dir.
+        study_name (str): Name of the study in the storage.
+        seed (int): Seed of the sampler.
+        max_retries (int): How often a trial that failed is tried again before it is given up.
+        ray_address (str | None): As for :class:`RayEvaluator`.
+        resources (Mapping | None): As for :class:`RayEvaluator`.
+
+    Returns:
+        dict: As :meth:`Results.summary` returns it.
+
+    Raises:
+        ValueError, FileNotFoundError: If the config, its data or an argument does not fit, or the work dir or
+            the storage is another search's. Nothing is written then.
+        SearchFailed: If the first trials fail, whatever is tried.
+    """
+    if evaluator not in EVALUATORS:
+        raise ValueError(f"evaluator is {evaluator!r}, but must be one of {', '.join(EVALUATORS)}")
+    num_trials = cfg.get('num_trials', NUM_TRIALS) if num_trials is None else num_trials
+    space = space_of(cfg)
+    reward = build_reward(cfg, space)
+    make_sampler(sampler, space, seed, 0, cfg.get('controller'))  # refuses what does not fit
+    reward.check()
+    work_dir = Path(work_dir)
+    with _only_one(work_dir):
+        record = Record(storage or f"sqlite:///{(work_dir / 'search.db').absolute()}", space,
+                        _identity(cfg, space, sampler, seed), _owner(work_dir), study_name)
+        write_text(work_dir / 'config.py', cfg.pretty_text)
+        record.use(make_sampler(sampler, space, seed, len(record.trials), cfg.get('controller')))
+        workers = _make_evaluator(reward, evaluator, num_workers, ray_address, resources)
+        try:
+            run = _Search(record, workers, num_trials, max_retries, work_dir, sampler,
+                          is_only_owner=storage is None)
+            return run.run()
+        finally:
+            workers.close()
+
+
+def space_of(cfg: Config) -> SearchSpace:
+    """Return the search space of a config.
+
+    Raises:
+        ValueError: If its ``search_space`` does not fit, or it has neither one nor a NASFPN neck.
+    """
+    arguments = cfg.get('search_space')
+    if arguments is None:
+        genotype = get_genotype(nas_fpn_of(cfg).get('genotype', 'nasfpn'))
+        return SearchSpace(genotype.min_level, genotype.max_level)
+    try:
+        return SearchSpace(**arguments)
+    except TypeError as error:
+        raise ValueError(f'search_space: {error}') from None
+
+
+def _identity(cfg: Config, space: SearchSpace, sampler: str, seed: int) -> dict[str, Any]:
+    """Return what makes this search this one: it cannot go on with anything else."""
+    rest = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_COMPARED}
+    text = json.dumps(rest, sort_keys=True, default=repr)
+    return dict(space=space.to_dict(), reward=json.loads(json.dumps(cfg.get('reward'), default=repr)),
+                sampler=sampler, controller=cfg.get('controller') if sampler == 'controller' else None,
+                seed=seed, config=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+@contextmanager
+def _only_one(work_dir: Path) -> Iterator[None]:
+    """Keep other searches out of a work dir for as long as this process lives."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with open(work_dir / '.lock', 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f'another search is running in {work_dir}: wait for it, stop it, or give another '
+                             '--work-dir') from None
+        yield
+
+
+def _owner(work_dir: Path) -> str:
+    """Return a name that no other work dir has."""
+    path = work_dir / 'owner'
+    if not path.is_file():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text()
+
+
+def _make_evaluator(reward: Reward, name: str, num_workers: int | None, ray_address: str | None,
+                    resources: Mapping[str, float] | None) -> Evaluator:
+    if num_workers is None:
+        num_workers = len(visible_gpus()) or len(os.sched_getaffinity(0))
+    if name == 'ray':
+        return RayEvaluator(reward, num_workers, ray_address, resources)
+    return LocalEvaluator(reward, num_workers) if reward.needs_process else InProcessEvaluator(reward)
+
+
+class _Search:
+    """The loop: draw, evaluate, record."""
+
+    def __init__(self, record: Record, evaluator: Evaluator, num_trials: int, max_retries: int,
+                 work_dir: Path, sampler: str, is_only_owner: bool) -> None:
+        self.record = record
+        self.evaluator = evaluator
+        self.num_trials = num_trials
+        self.max_retries = max_retries
+        self.work_dir = work_dir
+        self.sampler = sampler
+        self.is_only_owner = is_only_owner
+        self.before = record.seconds
+        self.start = self.noted = time.monotonic()
+        self.running: dict[int, Attempt] = {}
+        self.queue: list[Attempt] = []  # retries
+        self.followers: dict[str, list[Attempt]] = {}  # of each architecture that is evaluated
+        self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
+        self.num_completed = self.num_given_up = 0
+        self.best: float | None = None
+
+    def run(self) -> dict[str, Any]:
+        self.queue = self.record.recover(self.max_retries, self.is_only_owner)
+        self._read_record()
+        results = Results(self.record, self.max_retries)
+        with Progress(self.num_trials, results.rewards,
+                      [trial.user_attrs[ARCHITECTURE] for trial in results.completed],
+                      self.num_given_up) as progress:
+            self.progress = progress
+            try:
+                while self.num_completed + self.num_given_up < self.num_trials:
+                    self._fill_workers()
+                    for outcome in self.evaluator.wait(_WAIT if self.running else 0):
+                        self._take(outcome)
+                    self._note()
+            finally:
+                self.record.note_seconds(self._seconds())
+                results = Results(self.record, self.max_retries)
+                results.write(self.work_dir)
+                results.draw(self.work_dir)
+        return results.summary(self.sampler, self._seconds())
+
+    def _read_record(self) -> None:
+        for trial in self.record.trials:
+            if trial.state is TrialState.COMPLETE:
+                assert trial.value is not None
+                self.num_completed += 1
+                self.best = trial.value if self.best is None else max(self.best, trial.value)
+                if REUSED_FROM not in trial.user_attrs:
+                    self.evaluated.setdefault(trial.user_attrs[ARCHITECTURE], (trial.number, trial.value))
+            self.num_given_up += is_given_up(trial, self.max_retries)
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.start
+
+    def _note(self) -> None:
+        if time.monotonic() - self.noted > _NOTE_EVERY:
+            self.noted = time.monotonic()
+            self.record.note_seconds(self._seconds())
+
+    def _fill_workers(self) -> None:
+        while len(self.running) < self.evaluator.num_workers:
+            if self.queue:
+                attempt = self.queue.pop(0)
+            elif self.num_completed + self.num_given_up + self._num_open() < self.num_trials:
+                attempt = self.record.draw()
+            else:
+                return
+            self._begin(attempt)
+
+    def _num_open(self) -> int:
+        return len(self.running) + len(self.queue) + sum(map(len, self.followers.values()))
+
+    def _begin(self, attempt: Attempt) -> None:
+        """Evaluate an attempt, or let it have the reward of one of the same architecture."""
+        if attempt.architecture in self.evaluated:
+            self._complete(attempt, *self.evaluated[attempt.architecture])
+        elif any(attempt.architecture == other.architecture for other in self.running.values()):
+            self.followers.setdefault(attempt.architecture, []).append(attempt)
+        else:
+            self.running[attempt.number] = attempt
+            self.evaluator.submit(attempt.number, attempt.genotype,
+                                  self.work_dir / 'trials' / f'{attempt.number:05}')
+
+    def _take(self, outcome: Outcome) -> None:
+        attempt = self.running.pop(outcome.number)
+        followers = self.followers.pop(attempt.architecture, [])
+        if outcome.reward is not None:
+            self.evaluated[attempt.architecture] = (attempt.number, outcome.reward)
+            self._complete(attempt, attempt.number, outcome.reward)
+        else:
+            self._fail(attempt, outcome.reason)
+        for follower in followers:
+            self._begin(follower)
+
+    def _complete(self, attempt: Attempt, evaluated_by: int, reward: float) -> None:
+        self.record.complete(attempt.number, reward,
+                             None if evaluated_by == attempt.number else evaluated_by)
+        self.num_completed += 1
+        self.progress.complete(reward, attempt.architecture)
+        if self.best is None or reward > self.best:
+            self.best = reward
+            write_text(self.work_dir / 'best.json', attempt.genotype.to_json())
+
+    def _fail(self, attempt: Attempt, reason: str) -> None:
+        trial = self.record.fail(attempt, reason)
+        if not is_given_up(trial, self.max_retries):
+            self.progress.say(f'trial {attempt.number} failed, it is tried again: {reason}')
+            self.queue.append(self.record.retry(trial))
+            return
+        self.progress.say(f'trial {attempt.number} failed {attempt.failures + 1} times and is given up: {reason}')
+        self.num_given_up += 1
+        self.progress.give_up()
+        if not self.num_completed and self.num_given_up >= min(_GIVE_UP_ALL, self.num_trials):
+            reasons = [trial.user_attrs.get(REASON) for trial in self.record.trials]
+            raise SearchFailed(f'all of the first {self.num_given_up} trials failed, the last one because of '
+                               f'{reasons[-1]}; their logs are in {self.work_dir / "trials"}. Nothing is lost: the '
+                               'same command goes on with others once that is repaired')

@@ -1,0 +1,41 @@
+"""What the trials of a record say about themselves: their attributes."""
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+
+#: The last one that a drawn trial gets: hash of its architecture.
+ARCHITECTURE = 'architecture'
+#: Who runs it.
+OWNER = 'owner'
+#: Number of the trial that it tries again.
+RETRY_OF = 'retry_of'
+#: How many attempts at its draw have failed, itself included.
+FAILURES = 'failures'
+#: Why it failed.
+REASON = 'reason'
+#: Number of the trial of the same architecture whose reward it has.
+REUSED_FROM = 'reused_from'
+
+
+def is_whole(trial: FrozenTrial) -> bool:
+    """Say whether all decisions of a trial are in the record."""
+    return ARCHITECTURE in trial.user_attrs
+
+
+def is_draw(trial: FrozenTrial) -> bool:
+    """Say whether a trial was drawn, or is being drawn: not the retry of another, not cut before."""
+    return RETRY_OF not in trial.user_attrs and (not trial.state.is_finished() or is_whole(trial))
+
+
+def draw_number(number: int, trials: Sequence[FrozenTrial]) -> int:
+    """Return how many draws there were before a trial.
+
+    That is its number, less the trials before it that repeat a draw and those that were cut before they
+    were drawn: in a search that was killed and continued, the next trial then draws what it would have
+    drawn without the cut.
+
+    Args:
+        number (int): Number of the trial.
+        trials (Sequence[FrozenTrial]): The trials of its study.
+    """
+    return number - sum(trial.number < number and not is_draw(trial) for trial in trials)

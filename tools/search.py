@@ -1,0 +1,93 @@
+"""Search a pyramid for a detector; the same command goes on with a search that stopped."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+
+try:
+    from mmnasfpn.search.evaluators import EVALUATORS
+    from mmnasfpn.search.record import STUDY_NAME
+    from mmnasfpn.search.results import write_text
+    from mmnasfpn.search.run import SearchFailed, search
+    from mmnasfpn.search.samplers import SAMPLERS
+except ModuleNotFoundError as error:
+    if error.name not in ('optuna', 'sqlalchemy'):
+        raise
+    sys.exit(f"tools/search.py needs {error.name}: pip install 'mmnasfpn[search]'")
+
+
+def resource(text: str) -> tuple[str, float]:
+    name, sign, amount = text.partition('=')
+    try:
+        if not name or not sign or float(amount) < 0:
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} must be NAME=AMOUNT, e.g. GPU=0.5') from None
+    return name, float(amount)
+
+
+def whole_number(least: int):
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text!r} must be a whole number of at least {least}')
+        return int(text)
+
+    return parse
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_parser(__doc__, is_run=False)
+    parser.add_argument('--work-dir', required=True, help='where the search is, and goes on')
+    parser.add_argument('--trials', type=whole_number(1), metavar='N',
+                        help="trials in all, those of earlier goes included (the config's num_trials, or 8000)")
+    parser.add_argument('--workers', type=whole_number(1), metavar='N',
+                        help='trials at a time (one for each GPU, or without GPUs for each core)')
+    parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
+                        help='run trials on this machine or on a Ray cluster (%(default)s)')
+    parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
+    parser.add_argument('--storage', metavar='URL',
+                        help='Optuna storage, e.g. postgresql://user@host/name (search.db in the work dir)')
+    parser.add_argument('--study-name', default=STUDY_NAME, help='study in the storage (%(default)s)')
+    parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
+    parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
+                        help='how often a trial that failed is tried again (%(default)s)')
+    parser.add_argument('--ray-address', metavar='ADDRESS',
+                        help="a running cluster's, e.g. auto (one on this machine is started)")
+    parser.add_argument('--resources', type=resource, nargs='+', metavar='NAME=AMOUNT',
+                        help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 where there are GPUs)')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write the results as JSON')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        summary = search(
+            load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator, args.sampler,
+            args.storage, args.study_name, args.seed, args.retries, args.ray_address,
+            dict(args.resources) if args.resources else None)
+    except KeyboardInterrupt:
+        sys.exit('search: stopped; the same command goes on')
+    except (ValueError, FileNotFoundError, ImportError, SearchFailed) as error:
+        sys.exit(f'search: {error}')
+    if args.json:
+        write_text(args.json, json.dumps(summary, indent=1) + '\n')
+    show(summary, Path(args.work_dir))
+
+
+def show(summary: dict, work_dir: Path) -> None:
+    console = Console()
+    counts = ', '.join(f'{summary[key]} {key}' for key in ('completed', 'failed', 'unique'))
+    lines = [f"{summary['trials']} trials: {counts}, in {summary['seconds']:.0f} s"]
+    if summary['best']:
+        lines += [f"best reward {summary['best']['reward']:.4f}: {work_dir / 'best.json'}",
+                  f"pictures: {work_dir / 'search.png'}, {work_dir / 'architectures.png'}"]
+    console.print('\n'.join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == '__main__':
+    main()
