@@ -4,6 +4,9 @@ There is one for each of MMEngine's, so that a config read through ``mmnasfpn::`
 scope on all of its types, finds MMEngine's own types as well. ``locations`` are imported the
 first time that something is looked up.
 """
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine import registry as root
 
 _SCOPE = 'mmnasfpn'
@@ -41,3 +44,22 @@ TRANSFORMS = _child(root.TRANSFORMS)
 VISBACKENDS = _child(root.VISBACKENDS)
 VISUALIZERS = _child(root.VISUALIZERS)
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
+
+
+def class_of(registry: root.Registry, part: Mapping[str, Any], cfg: Mapping[str, Any]) -> type:
+    """Return the class that a part of a config is built from.
+
+    Args:
+        registry (Registry): One of MMEngine's, e.g. its ``MODELS``.
+        part (Mapping): The part, with its ``type``.
+        cfg (Mapping): The whole config, whose ``default_scope`` counts where the part has none.
+
+    Returns:
+        type: ``object`` if there is no such type, which is for the runner to refuse.
+    """
+    name = part.get('type')
+    if not isinstance(name, str):
+        return name if isinstance(name, type) else object
+    scope = part.get('_scope_') or cfg.get('default_scope')
+    found = registry.get(name if '.' in name or not scope else f'{scope}.{name}')
+    return found if isinstance(found, type) else object

@@ -43,14 +43,14 @@ def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('--work-dir', required=True, help='where the search is, and goes on')
     parser.add_argument('--trials', type=whole_number(1), metavar='N',
-                        help="trials in all, those of earlier goes included (the config's num_trials, or 8000)")
+                        help="trials in all, earlier goes included (the config's num_trials, or 8000)")
     parser.add_argument('--workers', type=whole_number(1), metavar='N',
                         help='trials at a time (one for each GPU, or without GPUs for each core)')
     parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
     parser.add_argument('--storage', metavar='URL',
-                        help='Optuna storage, e.g. postgresql://user@host/name (search.db in the work dir)')
+                        help='of Optuna, e.g. postgresql://user@host/name (search.db in --work-dir)')
     parser.add_argument('--study-name', default=STUDY_NAME, help='study in the storage (%(default)s)')
     parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
     parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
@@ -58,8 +58,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ray-address', metavar='ADDRESS',
                         help="a running cluster's, e.g. auto (one on this machine is started)")
     parser.add_argument('--resources', type=resource, nargs='+', metavar='NAME=AMOUNT',
-                        help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 where there are GPUs)')
-    parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write the results as JSON')
+                        help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 if it has GPUs)')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write the results as JSON')
     return parser.parse_args()
 
 
@@ -67,8 +68,8 @@ def main() -> None:
     args = parse_args()
     try:
         summary = search(
-            load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator, args.sampler,
-            args.storage, args.study_name, args.seed, args.retries, args.ray_address,
+            load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator,
+            args.sampler, args.storage, args.study_name, args.seed, args.retries, args.ray_address,
             dict(args.resources) if args.resources else None)
     except KeyboardInterrupt:
         sys.exit('search: stopped; the same command goes on')

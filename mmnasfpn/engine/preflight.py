@@ -13,6 +13,7 @@ from torch import nn
 
 from mmnasfpn.datasets import ShapesDataset, make_shapes
 from mmnasfpn.models.necks import PyramidNeck
+from mmnasfpn.registry import class_of
 
 _COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
                 'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
@@ -44,7 +45,7 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
         pictures: set[Any] = set()
         ann_files = []
         for dataset in _leaves(cfg[key].dataset):
-            kind = _class_of(dataset, cfg)
+            kind = class_of(DATASETS, dataset, cfg)
             if not issubclass(kind, CocoDataset) or issubclass(kind, CocoPanopticDataset):
                 continue
             if issubclass(kind, ShapesDataset):
@@ -68,15 +69,6 @@ def _leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
             yield from _leaves(part)
     else:
         yield dataset
-
-
-def _class_of(dataset: ConfigDict, cfg: Config) -> type:
-    name = dataset.type
-    if not isinstance(name, str):
-        return name
-    scope = dataset.get('_scope_') or cfg.get('default_scope')
-    found = DATASETS.get(name if '.' in name or not scope else f'{scope}.{name}')
-    return object if found is None else found  # an unknown name is for the runner to refuse
 
 
 def _find_files(where: str, cfg: ConfigDict) -> Path | None:

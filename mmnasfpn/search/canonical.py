@@ -109,7 +109,7 @@ class _Writer:
     def least(self) -> Genotype:
         number = {node: node for node in range(self.first)}
         cells = min(self._writings(number, set(), []), key=_sort_key)
-        return Genotype(cells, self.genotype.min_level, self.genotype.max_level)
+        return Genotype(tuple(cells), self.genotype.min_level, self.genotype.max_level)
 
     def _writings(self, number: dict[int, int], taken: set[int],
                   written: list[MergingCell]) -> Iterator[list[MergingCell]]:
@@ -153,11 +153,9 @@ class _Writer:
                 return None
         elif cell.op == 'sum' and len(inputs) > 2:
             raise AssertionError('only outputs have loose ends')
-        if cell.op == 'sum':
+        if cell.op == 'sum' or self.levels[cell.merged[0]] != self.levels[cell.merged[1]]:
             inputs.sort()
-        elif self.levels[cell.merged[0]] != self.levels[cell.merged[1]]:
-            inputs.sort()
-        return MergingCell(cell.level, cell.op, inputs, cell.is_output)
+        return MergingCell(cell.level, cell.op, tuple(inputs), cell.is_output)
 
     def _split_sum(self, terms: list[int], loose: set[int]) -> tuple[list[int], set[int]]:
         """Say which terms of an output's sum are written as inputs, the least ones that can be."""

@@ -53,9 +53,8 @@ class Controller(nn.Module):
         self.embedding = nn.Embedding(self._start + 1, hidden_size)
         self.lstm = nn.LSTMCell(hidden_size, hidden_size)
         self.heads = nn.ModuleList(nn.Linear(hidden_size, len(options)) for options in self._options)
-        for head in self.heads:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for parameter in self.heads.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, actions: Tensor | None = None, batch_size: int = 1,
                 generator: torch.Generator | None = None) -> Decided:

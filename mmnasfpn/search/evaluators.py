@@ -113,7 +113,7 @@ class LocalEvaluator(Evaluator):
         gpu = self._free.pop()
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(theirs, self.reward, genotype, work_dir, gpu, self._num_threads), daemon=False)
+            target=_work, args=(theirs, self.reward, genotype, work_dir, gpu, self._num_threads))
         process.start()
         theirs.close()
         self._running[number] = (process, ours, gpu)
@@ -155,7 +155,8 @@ class RayEvaluator(Evaluator):
         address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
             None: start one on this machine, that only it can reach.
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
-            are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has some.
+            are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has
+            some.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -180,12 +181,12 @@ class RayEvaluator(Evaluator):
         for name, amount in needs.items():
             if amount > cluster.get(name, 0):
                 self.close()
-                raise ValueError(f'each trial is to take {amount:g} {name}, but the whole Ray cluster has '
-                                 f'{cluster.get(name, 0):g}: ask for less, or for another cluster')
-        self._task: Any = ray.remote(_evaluate_there).options(
-            num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs or None,
-            max_retries=0,  # the search tries again, and counts
-            **(dict(max_calls=1) if reward.needs_process else {}))
+                raise ValueError(f'each trial is to take {amount:g} {name}, but the whole Ray cluster '
+                                 f'has {cluster.get(name, 0):g}: ask for less, or for another cluster')
+        task = ray.remote(max_calls=1 if reward.needs_process else 0)(_evaluate_there)
+        self._task: Any = task.options(
+            num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
+            max_retries=0)  # the search tries again, and counts
         self._reward = ray.put(reward)
         self._running: dict[Any, int] = {}
 

@@ -13,7 +13,7 @@ _LINE_EVERY = 30.0  # seconds, where the output is no terminal
 
 
 class Progress:
-    """Shows trials, best and mean reward, the share of different architectures, and when it will be over.
+    """Shows trials, best and mean reward, the share of different architectures, and the time left.
 
     Args:
         num_trials (int): How many trials there are to be.
@@ -33,8 +33,9 @@ class Progress:
         self.architectures = set(architectures)
         self.console = Console()
         self._bar = RichProgress(
-            TextColumn('Searching'), BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[text]}'),
-            TimeElapsedColumn(), console=self.console, disable=not self.console.is_terminal)
+            TextColumn('Searching'), BarColumn(), MofNCompleteColumn(),
+            TextColumn('{task.fields[text]}'), TimeElapsedColumn(), console=self.console,
+            disable=not self.console.is_terminal)
         self._task = self._bar.add_task('', total=num_trials, completed=self.num_before, text='')
         self._start = self._written = time.monotonic()
 

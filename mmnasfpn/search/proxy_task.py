@@ -4,7 +4,6 @@ import math
 import os
 import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -39,7 +38,8 @@ class _StopAtNaN(Hook):
         if self.every_n_train_iters(runner, _CHECK_LOSS_EVERY):
             loss = float((outputs or {}).get('loss', 0))
             if not math.isfinite(loss):
-                raise FloatingPointError(f'training diverged: the loss is {loss} at step {runner.iter + 1}')
+                raise FloatingPointError(
+                    f'training diverged: the loss is {loss} at step {runner.iter + 1}')
 
 
 def check_proxy_task(cfg: Config, space: SearchSpace) -> None:
@@ -64,7 +64,8 @@ def with_genotype(cfg: Config, genotype: Genotype) -> Config:
     return cfg
 
 
-def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathLike[str]) -> dict[str, Any]:
+def train_and_evaluate(cfg: Config, genotype: Genotype,
+                       work_dir: str | os.PathLike[str]) -> dict[str, Any]:
     """Train a config with a genotype and return the metrics after its last step.
 
     Args:

@@ -84,7 +84,8 @@ class Record:
         except RecordError:
             raise
         except Exception as error:  # of SQLAlchemy, the database's driver, Optuna or Alembic
-            raise RecordError(f'the storage {url} cannot be opened: {type(error).__name__}: {error}') from None
+            raise RecordError(
+                f'the storage {url} cannot be opened: {type(error).__name__}: {error}') from None
         self._check_identity(url, dict(identity))
         self._distributions = distributions(space)
 
@@ -97,13 +98,14 @@ class Record:
             return
         name = self.study.study_name
         if found is None:
-            raise RecordError(f'the study {name!r} in {url} was not made by a search of this package: give '
-                              'another --storage or --study-name')
+            raise RecordError(f'the study {name!r} in {url} was not made by a search of this package: '
+                              'give another --storage or --study-name')
         differ = [key for key in identity if identity[key] != found.get(key)]
         shown = '; '.join(f'{key} is {identity[key]!r}, but was {found.get(key)!r}' for key in differ)
-        raise RecordError(f'the study {name!r} in {url} is of another search: {shown}. To go on with it, give '
-                          'the command that it was begun with; for a new one, give another --work-dir, and '
-                          'where you name a --storage, another one or another --study-name')
+        raise RecordError(
+            f'the study {name!r} in {url} is of another search: {shown}. To go on with it, give the '
+            'command that it was begun with; for a new one, give another --work-dir, and where you name '
+            'a --storage, another one or another --study-name')
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -127,30 +129,31 @@ class Record:
         """Fail what was left running, and return retries of what has failed too seldom to be given up.
 
         Args:
-            max_retries (int): How often a draw that failed is tried again. An interruption is no failure.
+            max_retries (int): How often a draw that failed is tried again. An interruption is no
+                failure.
             is_only_owner (bool): Whether nobody else can have drawn in this storage.
         """
         now = datetime.datetime.now()
         for trial in self.trials:
             owner = trial.user_attrs.get(OWNER)
-            is_forgotten = owner is None and now - trial.datetime_start > _ASKING
+            is_forgotten = owner is None and now - (trial.datetime_start or now) > _ASKING
             if trial.state is TrialState.RUNNING and (
                     is_only_owner or owner == self.owner or is_forgotten):
                 self._fail(trial.number, 'interrupted: the search was stopped while it ran')
         trials = self.trials
         retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         return [self.retry(trial) for trial in trials
-                if trial.state is TrialState.FAIL and is_whole(trial)
-                and (is_only_owner or trial.user_attrs[OWNER] == self.owner)
+                if trial.state is TrialState.FAIL and is_whole(trial, len(self._distributions))
+                and (is_only_owner or trial.user_attrs.get(OWNER, self.owner) == self.owner)
                 and trial.number not in retried and not is_given_up(trial, max_retries)]
 
     def draw(self) -> Attempt:
         """Draw a trial."""
         trial = self.study.ask(self._distributions)
-        genotype = self.space.decode([trial.params[name] for name in self._distributions])
+        genotype = self.genotype(trial)
         architecture = architecture_hash(genotype)
         trial.set_user_attr(OWNER, self.owner)
-        trial.set_user_attr(ARCHITECTURE, architecture)  # the last: now the draw is whole
+        trial.set_user_attr(ARCHITECTURE, architecture)
         return Attempt(trial.number, genotype, architecture)
 
     def complete(self, number: int, reward: float, reused_from: int | None = None) -> None:
@@ -178,17 +181,19 @@ class Record:
 
     def retry(self, trial: FrozenTrial) -> Attempt:
         """Make another trial of a failed one's actions, running, and return it."""
-        attrs = {OWNER: self.owner, RETRY_OF: trial.number, ARCHITECTURE: trial.user_attrs[ARCHITECTURE],
-                 FAILURES: trial.user_attrs.get(FAILURES, 0)}
+        genotype = self.genotype(trial)
+        architecture = architecture_hash(genotype)  # the trial may have been cut before it got its own
+        failures = trial.user_attrs.get(FAILURES, 0)
         # Whole at once; the sampler's attributes tell it how the actions were drawn.
         trial_id = self.study._storage.create_new_trial(self.study._study_id, create_trial(
             state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions,
-            user_attrs=attrs, system_attrs=trial.system_attrs))
+            user_attrs={OWNER: self.owner, RETRY_OF: trial.number, ARCHITECTURE: architecture,
+                        FAILURES: failures},
+            system_attrs=trial.system_attrs))
         number = self.study._storage.get_trial_number_from_id(trial_id)
-        genotype = self.space.decode([trial.params[name] for name in self._distributions])
-        return Attempt(number, genotype, attrs[ARCHITECTURE], attrs[FAILURES])
+        return Attempt(number, genotype, architecture, failures)
 
-    def genotype(self, trial: FrozenTrial) -> Genotype:
+    def genotype(self, trial: optuna.Trial | FrozenTrial) -> Genotype:
         """Return the genotype of a whole trial."""
         return self.space.decode([trial.params[name] for name in self._distributions])
 
@@ -224,8 +229,8 @@ def open_storage(url: str) -> RDBStorage:
         if not folder.is_dir():
             raise RecordError(f'the storage {url} cannot be opened: there is no folder {folder}')
     elif '://' not in url:
-        raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} or '
-                          'postgresql://user@host/database')
+        raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} '
+                          'or postgresql://user@host/database')
     storage = RDBStorage(url, engine_kwargs=dict(pool_pre_ping=not url.startswith('sqlite')))
     if url.startswith('sqlite'):
         event.listen(storage.engine, 'connect', _use_write_ahead_log)

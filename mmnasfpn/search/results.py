@@ -52,15 +52,13 @@ class Results:
         #: Completed trials, in the order of their completion.
         self.completed = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE),
                                 key=lambda trial: (trial.datetime_complete, trial.number))
+        #: Rewards in the same order.
+        self.rewards: list[float] = [trial.values[0] for trial in self.completed]
         self.num_failed = sum(trial.state is TrialState.FAIL for trial in trials)
         self.num_given_up = sum(is_given_up(trial, max_retries) for trial in trials)
         #: Draws: trials that do not try another one again.
-        self.num_trials = sum(is_whole(trial) and RETRY_OF not in trial.user_attrs for trial in trials)
-
-    @property
-    def rewards(self) -> list[float]:
-        """Rewards in the order of completion."""
-        return [trial.value for trial in self.completed]  # type: ignore[misc]
+        self.num_trials = sum(is_whole(trial, len(record.space.decisions))
+                              and RETRY_OF not in trial.user_attrs for trial in trials)
 
     @property
     def num_unique(self) -> list[int]:
@@ -76,28 +74,27 @@ class Results:
         """Return the best genotypes, the best first; of equal ones the one that came first."""
         times = Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
         evaluated = [trial for trial in self.completed if REUSED_FROM not in trial.user_attrs]
-        evaluated.sort(key=lambda trial: -trial.value)
+        evaluated.sort(key=lambda trial: trial.values[0], reverse=True)
         return [self._found(trial, times) for trial in evaluated[:number]]
 
     def improvements(self) -> list[Found]:
         """Return the genotypes that were better than all before them, in order."""
         times = Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
         improvements: list[Found] = []
-        for trial in self.completed:
-            if not improvements or trial.value > improvements[-1].reward:
+        for trial, reward in zip(self.completed, self.rewards, strict=True):
+            if not improvements or reward > improvements[-1].reward:
                 improvements.append(self._found(trial, times))
         return improvements
 
     def _found(self, trial: FrozenTrial, times: Mapping[str, int]) -> Found:
-        assert trial.value is not None
-        return Found(trial.value, self.record.genotype(trial), trial.number,
+        return Found(trial.values[0], self.record.genotype(trial), trial.number,
                      times[trial.user_attrs[ARCHITECTURE]])
 
     def summary(self, sampler: str, seconds: float) -> dict[str, Any]:
         """Return the results as plain data: ``best`` and the mean are None while nothing is completed.
 
-        ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws that
-        were tried in vain: in the end, ``trials`` are ``completed`` and ``given_up``.
+        ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
+        that were tried in vain: in the end, ``trials`` are ``completed`` and ``given_up``.
         """
         best = self.top(1)
         last = self.rewards[-200:]
@@ -125,7 +122,8 @@ class Results:
             draw_architectures(self.improvements(), Path(work_dir) / 'architectures.png')
 
 
-def draw_search(rewards: Sequence[float], num_unique: Sequence[int], out: str | os.PathLike[str]) -> None:
+def draw_search(rewards: Sequence[float], num_unique: Sequence[int],
+                out: str | os.PathLike[str]) -> None:
     """Draw how a search went, in the manner of Figure 5.
 
     Args:
@@ -142,11 +140,13 @@ def draw_search(rewards: Sequence[float], num_unique: Sequence[int], out: str | 
     if len(rewards) > window:
         means = np.convolve(rewards, np.ones(window) / window, mode='valid')
         left.plot(numbers[window - 1:], means, color='#1f4e8c', label=f'mean of the last {window}')
-    left.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2, label='best so far')
+    left.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2,
+              label='best so far')
     left.set(xlabel='completed trials', ylabel='reward', title='Rewards')
     left.legend(loc='lower right')
     right.plot(numbers, num_unique, color='#1f4e8c', label='different architectures')
-    right.plot(numbers, numbers, color='#7b8794', linestyle='--', linewidth=1, label='if all were different')
+    right.plot(numbers, numbers, color='#7b8794', linestyle='--', linewidth=1,
+               label='if all were different')
     right.set(xlabel='completed trials', ylabel='different architectures',
               title='Different architectures among all')
     right.legend(loc='upper left')
@@ -169,7 +169,8 @@ def draw_architectures(improvements: Sequence[Found], out: str | os.PathLike[str
     shown = [improvements[int(place)] for place in places]
     graphs = []
     for letter, found in zip('abcdef', shown, strict=False):
-        figure = graph_figure(found.genotype, f'({letter}) reward {found.reward:.3f}, trial {found.trial}')
+        figure = graph_figure(found.genotype,
+                              f'({letter}) reward {found.reward:.3f}, trial {found.trial}')
         canvas = FigureCanvasAgg(figure)
         figure.set_dpi(100)
         canvas.draw()

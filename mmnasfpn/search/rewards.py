@@ -1,15 +1,14 @@
 """Rewards of genotypes: what a search looks for."""
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import Registry
+from mmengine.registry import MODELS, Registry
 
 from mmnasfpn.genotypes import Genotype, MergingCell, get_genotype
+from mmnasfpn.registry import class_of
 from mmnasfpn.search.space import SearchSpace
 
 #: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
@@ -57,8 +56,9 @@ def build_reward(cfg: Config, space: SearchSpace) -> Reward:
     name = arguments.pop('type', None)
     kind = REWARDS.get(name) if isinstance(name, str) else name
     if not isinstance(kind, type) or not issubclass(kind, Reward):
-        raise ValueError(f"reward: type is {name!r}, but must be one of {', '.join(sorted(REWARDS.module_dict))}"
-                         ', or one of your own that custom_imports imports')
+        names = ', '.join(sorted(REWARDS.module_dict))
+        raise ValueError(f'reward: type is {name!r}, but must be one of {names}, or one of your own '
+                         'that custom_imports imports')
     try:
         return kind(cfg=cfg, space=space, **arguments)
     except TypeError as error:
@@ -124,8 +124,8 @@ class ProxyTask(Reward):
         self.metric = metric
         num_outs = nas_fpn_of(cfg).get('num_outs')
         if num_outs != space.num_levels:
-            raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} levels, '
-                             f'{space.min_level} to {space.max_level}: make them agree')
+            raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} '
+                             f'levels, {space.min_level} to {space.max_level}: make them agree')
 
     def check(self) -> None:
         """Draw missing shapes, and check data, neck and head against each other."""
@@ -137,8 +137,8 @@ class ProxyTask(Reward):
         from mmnasfpn.search.proxy_task import train_and_evaluate
         metrics = train_and_evaluate(self.cfg, genotype, work_dir)
         if metrics and self.metric not in metrics:
-            raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config returns '
-                             f"{', '.join(sorted(metrics))}")
+            raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
+                             f"returns {', '.join(sorted(metrics))}")
         return metrics.get(self.metric, 0.0)  # MMDetection returns none where nothing is detected
 
 
@@ -148,12 +148,11 @@ def nas_fpn_of(cfg: Config) -> ConfigDict:
     Raises:
         ValueError: If it has none.
     """
+    from mmnasfpn.models.necks import NASFPN
     neck = (cfg.get('model') or {}).get('neck')
-    kind = neck.get('type') if isinstance(neck, Mapping) else None
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', None)
-    if name not in ('mmnasfpn.NASFPN', 'NASFPN') or (name == 'NASFPN' and cfg.get('default_scope') == 'mmdet'
-                                                     and isinstance(kind, str)
-                                                     and neck.get('_scope_') != 'mmnasfpn'):
-        raise ValueError(f"the config's model.neck is of type {name!r}, but a pyramid can only be searched "
-                         "for a neck of type 'mmnasfpn.NASFPN': see the README on how to give your detector one")
+    if not isinstance(neck, Mapping) or not issubclass(class_of(MODELS, neck, cfg), NASFPN):
+        kind = neck.get('type') if isinstance(neck, Mapping) else None
+        raise ValueError(f"the config's model.neck is of type {kind!r}, but a pyramid can only be "
+                         "searched for a neck of type 'mmnasfpn.NASFPN': see the README on how to give "
+                         'your detector one')
     return neck

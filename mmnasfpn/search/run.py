@@ -29,7 +29,7 @@ from mmnasfpn.search.results import Results, write_text
 from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.space import SearchSpace
-from mmnasfpn.search.trials import ARCHITECTURE, REASON, REUSED_FROM
+from mmnasfpn.search.trials import ARCHITECTURE, REUSED_FROM
 
 #: How many trials a search has unless it is said: about as many as the paper's (Figure 5).
 NUM_TRIALS = 8000
@@ -47,20 +47,21 @@ class SearchFailed(RuntimeError):  # noqa: N818
 def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None = None,
            num_workers: int | None = None, evaluator: str = 'local', sampler: str = 'controller',
            storage: str | None = None, study_name: str = STUDY_NAME, seed: int = 0, max_retries: int = 2,
-           ray_address: str | None = None, resources: Mapping[str, float] | None = None) -> dict[str, Any]:
+           ray_address: str | None = None,
+           resources: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Search a pyramid, or go on with a search that stopped.
 
     It leaves ``best.json``, ``top.json``, ``search.png`` and ``architectures.png`` in the work dir, and
     each trial's log below ``trials/``.
 
     Args:
-        cfg (Config): The config: a detector with a NASFPN neck, and where wanted ``search_space`` (arguments
-            of :class:`SearchSpace`; by default two intermediate cells on the levels of the neck's
-            genotype), ``reward`` (by default the proxy task), ``controller`` (arguments of
+        cfg (Config): The config: a detector with a NASFPN neck, and where wanted ``search_space``
+            (arguments of :class:`SearchSpace`; by default two intermediate cells on the levels of the
+            neck's genotype), ``reward`` (by default the proxy task), ``controller`` (arguments of
             :class:`ControllerSampler`) and ``num_trials``.
         work_dir (str | PathLike): Where to write. One search at a time in each.
-        num_trials (int | None): How many trials in all, those of earlier goes included. Defaults to None:
-            the config's ``num_trials``, or 8,000.
+        num_trials (int | None): How many trials in all, those of earlier goes included. Defaults to
+            None: the config's ``num_trials``, or 8,000.
         num_workers (int | None): How many trials at a time. Defaults to None: one for each GPU, or where
             there are none, for each core.
         evaluator (str): ``'local'`` or ``'ray'``.
@@ -76,8 +77,8 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
         dict: As :meth:`Results.summary` returns it.
 
     Raises:
-        ValueError, FileNotFoundError: If the config, its data or an argument does not fit, or the work dir or
-            the storage is another search's. Nothing is written then.
+        ValueError, FileNotFoundError: If the config, its data or an argument does not fit, or the work
+            dir or the storage is another search's. Nothing is written then.
         SearchFailed: If the first trials fail, whatever is tried.
     """
     if evaluator not in EVALUATORS:
@@ -135,8 +136,8 @@ def _only_one(work_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ValueError(f'another search is running in {work_dir}: wait for it, stop it, or give another '
-                             '--work-dir') from None
+            raise ValueError(f'another search is running in {work_dir}: wait for it, stop it, or give '
+                             'another --work-dir') from None
         yield
 
 
@@ -206,7 +207,7 @@ class _Search:
                 self.num_completed += 1
                 self.best = trial.value if self.best is None else max(self.best, trial.value)
                 if REUSED_FROM not in trial.user_attrs:
-                    self.evaluated.setdefault(trial.user_attrs[ARCHITECTURE], (trial.number, trial.value))
+                    self.evaluated[trial.user_attrs[ARCHITECTURE]] = (trial.number, trial.value)
             self.num_given_up += is_given_up(trial, self.max_retries)
 
     def _seconds(self) -> float:
@@ -267,11 +268,12 @@ class _Search:
             self.progress.say(f'trial {attempt.number} failed, it is tried again: {reason}')
             self.queue.append(self.record.retry(trial))
             return
-        self.progress.say(f'trial {attempt.number} failed {attempt.failures + 1} times and is given up: {reason}')
+        self.progress.say(f'trial {attempt.number} failed {attempt.failures + 1} times and is given up: '
+                          f'{reason}')
         self.num_given_up += 1
         self.progress.give_up()
         if not self.num_completed and self.num_given_up >= min(_GIVE_UP_ALL, self.num_trials):
-            reasons = [trial.user_attrs.get(REASON) for trial in self.record.trials]
-            raise SearchFailed(f'all of the first {self.num_given_up} trials failed, the last one because of '
-                               f'{reasons[-1]}; their logs are in {self.work_dir / "trials"}. Nothing is lost: the '
-                               'same command goes on with others once that is repaired')
+            raise SearchFailed(
+                f'all of the first {self.num_given_up} trials failed, the last one because of {reason}; '
+                f'their logs are in {self.work_dir / "trials"}. Once that is repaired, the same command '
+                'goes on with other trials')

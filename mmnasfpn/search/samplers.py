@@ -1,5 +1,6 @@
 """Optuna samplers of genotypes: the controller, beside Optuna's own."""
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -86,13 +87,15 @@ class ControllerSampler(BaseSampler):
                  lr: float = 0.0007, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
                  max_lag: int = 20) -> None:
-        for name, number, least in (('batch_size', batch_size, 2), ('epochs', epochs, 1), ('seed', seed, 0),
-                                    ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
+        for name, number, least in (
+                ('seed', seed, 0), ('batch_size', batch_size, 2), ('epochs', epochs, 1),
+                ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
             check_whole_number(name, number, least)
         for name, value, low, high in (
                 ('lr', lr, 0, math.inf), ('clip', clip, 0, math.inf),
                 ('max_grad_norm', max_grad_norm, 0, math.inf),
-                ('entropy_weight', entropy_weight, 0, math.inf), ('baseline_decay', baseline_decay, 0, 1)):
+                ('entropy_weight', entropy_weight, 0, math.inf),
+                ('baseline_decay', baseline_decay, 0, 1)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise ValueError(f'{name} is {value!r}, but must be a number in {low}..{high}')
         self.space = space
@@ -132,7 +135,10 @@ class ControllerSampler(BaseSampler):
         trials = study.get_trials(deepcopy=False)
         self.learn(trials)
         study._storage.set_trial_system_attr(trial._trial_id, _POLICY, self.num_updates)
-        generator = torch.Generator().manual_seed(self.seed * 2 ** 32 + draw_number(trial.number, trials))
+        number = draw_number(trial.number, trials, len(self._names))
+        # Mixed, since PyTorch looks at 32 bits of a seed only.
+        seed = random.Random(self.seed * 2 ** 64 + number).getrandbits(32)
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad(), _one_thread():
             actions = self.controller(generator=generator).actions[0].tolist()
         return dict(zip(self._names, actions, strict=True))
@@ -166,7 +172,8 @@ class ControllerSampler(BaseSampler):
 
     def _update(self, batch: Sequence[FrozenTrial]) -> None:
         rewards = torch.tensor([trial.value for trial in batch])  # (B,)
-        actions = torch.tensor([[trial.params[name] for name in self._names] for trial in batch])  # (B, T)
+        actions = torch.tensor(  # (B, T)
+            [[trial.params[name] for name in self._names] for trial in batch])
         policies = [trial.system_attrs[_POLICY] for trial in batch]
         if self.baseline is None:
             self.baseline = moving_baseline(None, rewards, self.baseline_decay)

@@ -1,9 +1,9 @@
 """The search space of pyramids (section 3.1) and its generalisations."""
-import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import OPS, Genotype, MergingCell
@@ -128,7 +128,7 @@ class SearchSpace:
         """Return the number of genotypes, where the order of a cell's two inputs does not count.
 
         It does make a difference in ``gp`` at equal levels, and different genotypes may be the same
-        architecture (see :func:`mmnasfpn.search.canonical`): the figure is the one that is usually given.
+        architecture (see :func:`mmnasfpn.search.canonical`): the figure is the one usually given.
         """
         size = 1
         for decision in self.decisions:
@@ -143,7 +143,7 @@ class SearchSpace:
         """
         return self.decode([rng.randrange(decision.num_actions) for decision in self.decisions])
 
-    def options(self, actions: Sequence[int]) -> Iterator[tuple[int | str, ...]]:
+    def options(self, actions: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """Yield for each decision what its actions stand for, given the actions before it.
 
         These are node numbers for the inputs, levels, or names of ops, in the order of the actions.
@@ -188,7 +188,7 @@ class SearchSpace:
         for cell in range(self.num_cells):
             first, second, level, op = values[4 * cell:4 * cell + 4]
             cells.append(MergingCell(level, op, (first, second), cell >= self.num_intermediate))
-        return Genotype(cells, self.min_level, self.max_level)
+        return Genotype(tuple(cells), self.min_level, self.max_level)
 
     def encode(self, genotype: Genotype) -> list[int]:
         """Return the vector of actions that stands for a genotype, the inverse of :meth:`decode`.
@@ -202,8 +202,9 @@ class SearchSpace:
         for decision, options in zip(self.decisions, self.options(actions), strict=True):
             value = values[len(actions)]
             if value not in options:
-                raise ValueError(f'the genotype is not in the space: the {decision.step} of '
-                                 f'cells[{decision.cell}] is {value!r}, but may be one of {list(options)}')
+                raise ValueError(
+                    f'the genotype is not in the space: the {decision.step} of cells[{decision.cell}] '
+                    f'is {value!r}, but may be one of {list(options)}')
             actions.append(options.index(value))
         return actions
 

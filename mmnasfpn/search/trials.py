@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-#: The last one that a drawn trial gets: hash of its architecture.
+#: Hash of its architecture.
 ARCHITECTURE = 'architecture'
 #: Who runs it.
 OWNER = 'owner'
@@ -17,17 +17,18 @@ REASON = 'reason'
 REUSED_FROM = 'reused_from'
 
 
-def is_whole(trial: FrozenTrial) -> bool:
+def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:
     """Say whether all decisions of a trial are in the record."""
-    return ARCHITECTURE in trial.user_attrs
+    return len(trial.params) == num_decisions
 
 
-def is_draw(trial: FrozenTrial) -> bool:
+def is_draw(trial: FrozenTrial, num_decisions: int) -> bool:
     """Say whether a trial was drawn, or is being drawn: not the retry of another, not cut before."""
-    return RETRY_OF not in trial.user_attrs and (not trial.state.is_finished() or is_whole(trial))
+    return RETRY_OF not in trial.user_attrs and (
+        not trial.state.is_finished() or is_whole(trial, num_decisions))
 
 
-def draw_number(number: int, trials: Sequence[FrozenTrial]) -> int:
+def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) -> int:
     """Return how many draws there were before a trial.
 
     That is its number, less the trials before it that repeat a draw and those that were cut before they
@@ -37,5 +38,6 @@ def draw_number(number: int, trials: Sequence[FrozenTrial]) -> int:
     Args:
         number (int): Number of the trial.
         trials (Sequence[FrozenTrial]): The trials of its study.
+        num_decisions (int): How many decisions a drawn trial has.
     """
-    return number - sum(trial.number < number and not is_draw(trial) for trial in trials)
+    return number - sum(trial.number < number and not is_draw(trial, num_decisions) for trial in trials)

@@ -1,0 +1,156 @@
+"""Evaluators: what goes wrong with a trial is its outcome."""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmnasfpn.search import SearchSpace
+from mmnasfpn.search import evaluators as module
+from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, RayEvaluator, visible_gpus
+from tests.conftest import REPO
+from tests.test_search.rewards import Scripted
+
+SPACE = SearchSpace(0, 2, 1)
+GENOTYPE = SPACE.sample(random.Random(0))
+EXPECTED = sum(node for cell in GENOTYPE.cells for node in cell.inputs) / 100
+CFG = Config(dict(custom_imports=dict(imports=['tests.test_search.rewards'])))
+
+
+def reward(tmp_path, script=None, **options):
+    return Scripted(CFG, SPACE, tmp_path / 'calls', script, **options)
+
+
+def outcomes_of(evaluator, tmp_path, number, patience=60):
+    """Submit trials, as workers are free, and return their outcomes by number."""
+    outcomes, waiting, running = {}, list(range(number)), 0
+    until = time.monotonic() + patience
+    while len(outcomes) < number:
+        assert time.monotonic() < until, outcomes
+        while waiting and running < evaluator.num_workers:
+            trial = waiting.pop(0)
+            evaluator.submit(trial, GENOTYPE, tmp_path / f'{trial}')
+            running += 1
+        for outcome in evaluator.wait(1):
+            outcomes[outcome.number] = outcome
+            running -= 1
+    return outcomes
+
+
+@pytest.fixture
+def evaluator():
+    made = []
+    yield made.append
+    for one in made:
+        one.close()
+
+
+def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, evaluator):
+    local = LocalEvaluator(reward(tmp_path), 2)
+    evaluator(local)
+    outcomes = outcomes_of(local, tmp_path, 3)
+    assert {outcome.reward for outcome in outcomes.values()} == {EXPECTED}
+    processes = {path.read_text() for path in (tmp_path / 'calls').iterdir()}
+    assert len(processes) == 3 and str(os.getpid()) not in processes
+    assert 'a word for the log' in (tmp_path / '1/log.txt').read_text()
+
+
+@pytest.mark.parametrize(('what', 'words'), [
+    ('die', 'killed by SIGKILL, as the system does where memory runs out'),
+    ('exit', 'ended with exit status 3'),
+    ('raise', 'MemoryError: out of everything'),
+    ('nan', 'the reward is nan, but must be a finite number'),
+    ('infinite', 'the reward is inf'),
+])
+def test_what_goes_wrong_with_a_trial_is_its_reason(what, words, tmp_path, evaluator):
+    local = LocalEvaluator(reward(tmp_path, {'0': what}), 1)
+    evaluator(local)
+    outcomes = outcomes_of(local, tmp_path, 2)
+    assert outcomes[0].reward is None and words in outcomes[0].reason
+    assert outcomes[1].reward == EXPECTED
+
+
+def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'visible_gpus', lambda: ['2', '5'])
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)))
+    local = LocalEvaluator(reward(tmp_path), 3)
+    assert sorted(local._free) == ['2', '2', '5']
+    assert local._num_threads == 2
+    assert local._context.get_start_method() == 'spawn'
+
+
+@pytest.mark.parametrize(('named', 'count', 'gpus'), [
+    (None, 2, ['0', '1']), ('3,1', 2, ['3', '1']), ('GPU-8932f937', 1, ['GPU-8932f937']), ('', 0, []),
+    (None, 0, [])])
+def test_the_gpus_are_those_that_are_visible(named, count, gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if named is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', named)
+    assert visible_gpus() == gpus
+
+
+def is_alive(process):
+    try:
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path, tool_env):
+    script = tmp_path / 'script.py'
+    script.write_text(f'''
+import sys
+sys.path.insert(0, {str(REPO)!r})
+from pathlib import Path
+from tests.test_search.test_evaluators import GENOTYPE, LocalEvaluator, reward
+if __name__ == '__main__':
+    tmp_path = Path({str(tmp_path)!r})
+    evaluator = LocalEvaluator(reward(tmp_path, {{'0': 'sleep'}}), 1)
+    evaluator.submit(0, GENOTYPE, tmp_path / '0')
+    evaluator.wait(600)
+''')
+    parent = subprocess.Popen([sys.executable, script], env=tool_env, cwd=REPO)
+    call = tmp_path / 'calls/0'
+    until = time.monotonic() + 60
+    while not (call.is_file() and call.read_text()):
+        assert time.monotonic() < until and parent.poll() is None
+        time.sleep(0.1)
+    worker = int(call.read_text())
+    assert is_alive(worker)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    until = time.monotonic() + 20
+    while is_alive(worker):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
+    here = InProcessEvaluator(reward(tmp_path, {'1': 'raise'}))
+    outcomes = outcomes_of(here, tmp_path, 2)
+    assert outcomes[0].reward == EXPECTED
+    assert outcomes[1].reason == 'MemoryError: out of everything'
+    assert (tmp_path / 'calls/0').read_text() == str(os.getpid())
+
+
+def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, evaluator):
+    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
+    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit'}), 1)
+    evaluator(ray)
+    outcomes = outcomes_of(ray, tmp_path, 4, patience=120)
+    assert [outcomes[trial].reward for trial in range(4)] == [EXPECTED, None, None, EXPECTED]
+    assert 'MemoryError: out of everything' in outcomes[1].reason
+    assert 'WorkerCrashedError' in outcomes[2].reason
+
+
+def test_ray_is_asked_for_no_more_than_there_is(tmp_path):
+    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
+    with pytest.raises(ValueError, match='each trial is to take 9999 CPU, but the whole Ray cluster'):
+        RayEvaluator(reward(tmp_path), 1, resources={'CPU': 9999})

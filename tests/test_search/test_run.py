@@ -1,0 +1,337 @@
+"""Whole searches: what they leave, and what a kill at any moment cannot take."""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from mmengine.config import Config
+from optuna.trial import TrialState
+
+from mmnasfpn.engine.run import load_config
+from mmnasfpn.genotypes import get_genotype
+from mmnasfpn.search import SearchSpace, canonical
+from mmnasfpn.search.record import RecordError
+from mmnasfpn.search.run import SearchFailed, search
+from tests.conftest import DEMO_CONFIG, REPO, run_python
+
+MATCH = REPO / 'configs/nasfpn/search/match.py'
+#: A controller that learns often.
+OFTEN = dict(batch_size=4, hidden_size=16)
+
+
+def match_config(**changes):
+    return Config({**Config.fromfile(MATCH).to_dict(), 'controller': OFTEN, **changes})
+
+
+def scripted_config(tmp_path, script=None, **options):
+    """A search in a small space, of 72 written genotypes, with a reward that does as it is told."""
+    return Config(dict(
+        custom_imports=dict(imports=['tests.test_search.rewards']),
+        search_space=dict(min_level=0, max_level=1, num_intermediate=1, ops=['sum']), controller=OFTEN,
+        reward=dict(type='Scripted', folder=str(tmp_path / 'calls'), script=script, **options)))
+
+
+def scripted_search(tmp_path, script, num_trials, **options):
+    import tests.test_search.rewards  # noqa: F401
+    return search(scripted_config(tmp_path, script), tmp_path / 'w', num_trials, **options)
+
+
+def trials_of(work_dir):
+    study = optuna.load_study(storage=f'sqlite:///{work_dir}/search.db', study_name='nasfpn-search')
+    return study.get_trials()
+
+
+def completed(work_dir):
+    trials = [trial for trial in trials_of(work_dir) if trial.state is TrialState.COMPLETE]
+    return sorted(trials, key=lambda trial: trial.datetime_complete)
+
+
+def retries_of(failed, trials):
+    return [trial for trial in trials if trial.user_attrs.get('retry_of') == failed.number]
+
+
+def counts_of(summary):
+    return tuple(summary[key] for key in ('trials', 'completed', 'failed', 'given_up'))
+
+
+def start(script, env):
+    return subprocess.Popen([sys.executable, script], env=env, cwd=REPO, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_search_leaves_its_results(tmp_path):
+    summary = search(match_config(), tmp_path, 60)
+    assert counts_of(summary) == (60, 60, 0, 0) and summary['sampler'] == 'controller'
+    rewards = [trial.value for trial in completed(tmp_path)]
+    assert summary['best']['reward'] == max(rewards)
+    assert summary['mean_reward_last_200'] == pytest.approx(sum(rewards) / 60)
+    assert 0 < summary['seconds'] < 60
+    best = get_genotype(tmp_path / 'best.json')
+    assert best.to_dict() == summary['best']['genotype'] and best in SearchSpace()
+    top = json.loads((tmp_path / 'top.json').read_text())
+    assert [found['reward'] for found in top] == sorted(rewards, reverse=True)[:10]
+    assert top[0]['genotype'] == best.to_dict()
+    for picture in ('search.png', 'architectures.png'):
+        assert (tmp_path / picture).stat().st_size > 10_000
+
+
+def test_a_search_goes_on_up_to_the_number_of_trials(tmp_path):
+    assert search(match_config(), tmp_path, 10)['completed'] == 10
+    assert search(match_config(), tmp_path, 25)['completed'] == 25
+    assert search(match_config(), tmp_path, 5)['completed'] == 25
+    assert len(trials_of(tmp_path)) == 25
+
+
+def test_a_search_in_two_goes_is_the_one_in_one(tmp_path):
+    search(match_config(), tmp_path / 'two', 13)
+    search(match_config(), tmp_path / 'two', 30)
+    search(match_config(), tmp_path / 'one', 30)
+    assert [(trial.params, trial.value) for trial in completed(tmp_path / 'two')] == [
+        (trial.params, trial.value) for trial in completed(tmp_path / 'one')]
+
+
+def test_a_repeated_architecture_reuses_its_reward_and_is_counted(tmp_path):
+    summary = scripted_search(tmp_path, {}, 30)  # of a small space
+    calls = len(list((tmp_path / 'calls').iterdir()))
+    assert calls == summary['unique'] < summary['completed'] == 30
+    by_architecture = {}
+    for trial in completed(tmp_path / 'w'):
+        by_architecture.setdefault(trial.user_attrs['architecture'], []).append(trial)
+    for trials in by_architecture.values():
+        assert len({trial.value for trial in trials}) == 1
+        assert ['reused_from' in trial.user_attrs for trial in trials].count(False) == 1
+
+
+@pytest.mark.parametrize(('what', 'words'), [
+    ('die', 'killed by SIGKILL'), ('raise', 'MemoryError'), ('nan', 'the reward is nan')])
+def test_a_worker_that_fails_once_is_a_failed_trial_and_a_retry(what, words, tmp_path):
+    summary = scripted_search(tmp_path, {'1': what}, 6, num_workers=1)
+    assert counts_of(summary) == (6, 6, 1, 0)
+    failed, = (trial for trial in trials_of(tmp_path / 'w') if trial.state is TrialState.FAIL)
+    assert words in failed.user_attrs['reason']
+    retry, = retries_of(failed, trials_of(tmp_path / 'w'))
+    assert retry.params == failed.params and retry.state is TrialState.COMPLETE
+
+
+def test_a_trial_that_keeps_failing_is_given_up_and_the_search_goes_on(tmp_path):
+    summary = scripted_search(tmp_path, {'1': 'raise', '2': 'raise'}, 6, num_workers=1, max_retries=1)
+    assert counts_of(summary) == (6, 5, 2, 1)
+
+
+def test_a_search_in_which_everything_fails_says_why(tmp_path):
+    script = {str(call): 'raise' for call in range(50)}
+    with pytest.raises(SearchFailed, match=r'all of the first 3 trials failed.*out of everything'):
+        scripted_search(tmp_path, script, 50, max_retries=0)
+    script = {str(call): 'raise' for call in range(3)}
+    with pytest.raises(RecordError):  # another script is another reward
+        scripted_search(tmp_path, script, 50)
+
+
+def test_several_workers_at_once(tmp_path):
+    start = time.monotonic()
+    config = scripted_config(tmp_path, seconds=1.0)
+    import tests.test_search.rewards  # noqa: F401
+    summary = search(config, tmp_path / 'w', 8, num_workers=4)
+    assert summary['completed'] == 8
+    calls = len(list((tmp_path / 'calls').iterdir()))
+    assert time.monotonic() - start < 10 + calls * 0.7
+
+
+def test_the_proxy_task_in_workers_of_its_own(tiny_config, tmp_path):
+    cfg = load_config(str(tiny_config))
+    cfg.search_space = dict(num_intermediate=1)
+    cfg.train_cfg.max_epochs = 1
+    summary = search(cfg, tmp_path / 'w', 2, num_workers=2)
+    assert (summary['completed'], summary['failed'], summary['best']['reward']) == (2, 0, 0.0)
+    assert 'Epoch(train)' in (tmp_path / 'w/trials/00000/log.txt').read_text()
+
+
+@pytest.mark.parametrize(('changes', 'words'), [
+    (dict(reward=dict(type='GenotypeMatch', target='nasfpn_lite'),
+          search_space=dict(min_level=3, max_level=6, num_intermediate=11)), 'space is .* but was'),
+    (dict(controller=dict(batch_size=5)), "controller is {'batch_size': 5}, but was"),
+    (dict(anything_else=1), 'config is .* but was'),
+])
+def test_a_work_dir_of_another_config_is_refused_and_nothing_is_lost(changes, words, tmp_path):
+    search(match_config(), tmp_path, 5)
+    config, best = ((tmp_path / name).read_text() for name in ('config.py', 'best.json'))
+    with pytest.raises(RecordError, match=f'is of another search: .*{words}'):
+        search(match_config(**changes), tmp_path, 10)
+    assert [(tmp_path / name).read_text() for name in ('config.py', 'best.json')] == [config, best]
+    assert search(match_config(), tmp_path, 10)['completed'] == 10
+
+
+def test_another_seed_or_sampler_is_another_search(tmp_path):
+    search(match_config(), tmp_path, 5)
+    with pytest.raises(RecordError, match='seed is 1, but was 0'):
+        search(match_config(), tmp_path, 10, seed=1)
+    with pytest.raises(RecordError, match="sampler is 'random', but was 'controller'"):
+        search(match_config(), tmp_path, 10, sampler='random')
+
+
+def test_a_storage_of_another_search_is_refused(tmp_path):
+    search(match_config(), tmp_path / 'one', 5)
+    storage = f'sqlite:///{tmp_path}/one/search.db'
+    with pytest.raises(RecordError, match='reward is .* but was'):
+        search(match_config(reward=dict(type='GenotypeMatch', target=str(tmp_path / 'one/best.json'))),
+               tmp_path / 'other', 5, storage=storage)
+    assert not (tmp_path / 'other/config.py').exists()
+
+
+def test_two_work_dirs_share_the_trials_of_one_storage(tmp_path):
+    storage = f'sqlite:///{tmp_path}/shared.db'
+    assert search(match_config(), tmp_path / 'one', 8, storage=storage)['completed'] == 8
+    assert search(match_config(), tmp_path / 'other', 12, storage=storage)['completed'] == 12
+    assert search(match_config(), tmp_path / 'one', 12, storage=storage)['completed'] == 12
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    (dict(evaluator='slurm'), "evaluator is 'slurm'.*local, ray"),
+    (dict(sampler='grid'), "sampler is 'grid'"),
+    (dict(storage='somewhere'), 'must be a URL'),
+])
+def test_bad_arguments_are_named(arguments, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        search(match_config(), tmp_path / 'w', 5, **arguments)
+
+
+def test_a_config_without_a_nasfpn_neck_is_refused(tmp_path):
+    cfg = load_config(str(REPO / 'configs/nasfpn/retinanet_r18-w16_fpn-64_7e_shapes.py'))
+    with pytest.raises(ValueError, match=r"type 'mmnasfpn\.FPN'.*'mmnasfpn\.NASFPN'"):
+        search(cfg, tmp_path / 'w')
+    assert not (tmp_path / 'w').exists()
+
+
+def write_search(tmp_path, config, num_trials, **options):
+    """Write a script that searches, for a process of its own, and return it."""
+    path = tmp_path / 'script.py'
+    path.write_text(f'''
+import sys
+sys.path.insert(0, {str(REPO)!r})
+from mmengine.config import Config
+from mmnasfpn.search.run import search
+if __name__ == '__main__':
+    import tests.test_search.rewards
+    search(Config({config.to_dict()!r}), {str(tmp_path / 'w')!r}, {num_trials}, **{options!r})
+''')
+    return path
+
+
+def kill_at_random_moments(script, work_dir, times, rng, longest, tool_env):
+    """Start a search again and again and kill it once it is under way."""
+    for _ in range(times):
+        process = start(script, tool_env)
+        (work_dir / 'config.py').unlink(missing_ok=True)  # written when the record is open
+        until = time.monotonic() + 60
+        while not (work_dir / 'config.py').exists():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, longest))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path, tool_env):
+    num_trials = 150
+    work_dir = tmp_path / 'w'
+    script = write_search(tmp_path, match_config(), num_trials)
+    kill_at_random_moments(script, work_dir, 10, random.Random(0), 0.5, tool_env)
+    killed = trials_of(work_dir)
+    assert 0 < len(killed) < num_trials
+    run_python(script, env=tool_env)
+    search(match_config(), tmp_path / 'uninterrupted', num_trials)
+    # Draw by draw and reward by reward the same: the controller was never reset.
+    assert [(trial.params, trial.value) for trial in completed(work_dir)] == [
+        (trial.params, trial.value) for trial in completed(tmp_path / 'uninterrupted')]
+    assert len(completed(work_dir)) == num_trials
+    # What was finished before a kill stands as it was.
+    after = {trial.number: trial for trial in trials_of(work_dir)}
+    for trial in killed:
+        if trial.state is TrialState.COMPLETE:
+            assert (after[trial.number].params, after[trial.number].value) == (trial.params, trial.value)
+    assert not any(trial.state is TrialState.RUNNING for trial in after.values())
+
+
+def test_a_search_with_workers_that_is_killed_loses_and_repeats_no_finished_trial(tmp_path, tool_env):
+    num_trials = 14
+    work_dir = tmp_path / 'w'
+    script = write_search(tmp_path, scripted_config(tmp_path, seconds=0.1), num_trials, num_workers=2)
+    kill_at_random_moments(script, work_dir, 3, random.Random(1), 2.0, tool_env)
+    run_python(script, env=tool_env)
+    trials = trials_of(work_dir)
+    evaluated = [trial.user_attrs['architecture'] for trial in trials
+                 if trial.state is TrialState.COMPLETE and 'reused_from' not in trial.user_attrs]
+    assert len(completed(work_dir)) == num_trials
+    assert len(evaluated) == len(set(evaluated))
+    for trial in trials:
+        if trial.state is TrialState.FAIL and trial.params:
+            retry, = retries_of(trial, trials)
+            assert retry.params == trial.params
+
+
+def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path, tool_env):
+    script = write_search(tmp_path, scripted_config(tmp_path, {'0': 'sleep'}), 3, num_workers=1)
+    process = start(script, tool_env)
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / 'calls/0').is_file():
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.1)
+        with pytest.raises(ValueError, match='another search is running in'):
+            scripted_search(tmp_path, {'0': 'sleep'}, 3)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp_path, tool_env):
+    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
+    script = write_search(tmp_path, scripted_config(tmp_path, {'1': 'sleep'}), 5, num_workers=2,
+                          evaluator='ray')
+    process = start(script, tool_env)
+    call = tmp_path / 'calls/1'
+    until = time.monotonic() + 120
+    while not (call.is_file() and call.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.kill(int(call.read_text()), signal.SIGKILL)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    trials = trials_of(tmp_path / 'w')
+    failed, = (trial for trial in trials if trial.state is TrialState.FAIL)
+    assert 'WorkerCrashedError' in failed.user_attrs['reason']
+    retry, = retries_of(failed, trials)
+    assert retry.state is TrialState.COMPLETE and len(completed(tmp_path / 'w')) == 5
+
+
+def test_the_tool_searches_goes_on_and_writes_json(tmp_path, tool_env):
+    def run(trials):
+        output = run_python('tools/search.py', MATCH, '--work-dir', tmp_path / 'w', '--trials', trials,
+                            '--json', tmp_path / 'found.json', '--seed', 3, '--sampler', 'random',
+                            env=tool_env)
+        return output, json.loads((tmp_path / 'found.json').read_text())
+
+    run(5)
+    output, summary = run(12)
+    assert {'trials', 'completed', 'failed', 'unique', 'best', 'mean_reward_last_200', 'sampler',
+            'seconds'} <= set(summary)
+    assert (summary['trials'], summary['completed'], summary['sampler']) == (12, 12, 'random')
+    assert '12 of 12 trials: best 0.' in output and 'best.json' in output
+
+
+def test_a_genotype_that_was_found_is_one_line_of_config(tmp_path):
+    search(match_config(), tmp_path, 5)
+    child = tmp_path / 'mine.py'
+    child.write_text(f"_base_ = {str(DEMO_CONFIG)!r}\nmodel = dict(neck=dict(genotype={str(tmp_path)!r} "
+                     "+ '/best.json'))\n")
+    from mmengine.registry import MODELS, init_default_scope
+    init_default_scope('mmdet')
+    neck = MODELS.build(Config.fromfile(child).model.neck)
+    assert canonical(neck.genotype) == canonical(get_genotype(tmp_path / 'best.json'))
