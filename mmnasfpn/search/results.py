@@ -19,6 +19,7 @@ from mmnasfpn.search.trials import ARCHITECTURE, RETRY_OF, REUSED_FROM, is_whole
 
 _TOP = 10  # genotypes in top.json
 _GRAPHS = 6  # architectures that are drawn
+_RECENT = 500  # completed trials among which repeats are counted
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,19 @@ class Results:
 
         ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
         that were tried in vain: in the end, ``trials`` are ``completed`` and ``given_up``.
+        ``repeated_last_500`` is the share of the last ones whose architecture had been drawn before.
         """
         best = self.top(1)
         last = self.rewards[-200:]
+        num_unique = self.num_unique
+        recent = min(_RECENT, len(num_unique))
+        new = num_unique[-1] - [0, *num_unique][-recent - 1] if recent else 0
         return dict(
             trials=self.num_trials, completed=len(self.completed), failed=self.num_failed,
-            given_up=self.num_given_up, unique=self.num_unique[-1] if self.completed else 0,
+            given_up=self.num_given_up, unique=num_unique[-1] if num_unique else 0,
             best=dict(reward=best[0].reward, genotype=best[0].genotype.to_dict()) if best else None,
             mean_reward_last_200=sum(last) / len(last) if last else None,
+            repeated_last_500=1 - new / recent if recent else None,
             sampler=sampler, seconds=round(seconds, 1))
 
     def write(self, work_dir: str | os.PathLike[str]) -> None:

@@ -58,9 +58,9 @@ def test_the_distributions_never_change():
 
 
 def test_it_learns():
-    study = study_of(ControllerSampler(SPACE, 0, batch_size=10, lr=0.005), 500)
+    study = study_of(ControllerSampler(SPACE, 0, batch_size=10, lr=0.001, hidden_size=32), 400)
     values = [trial.value for trial in study.get_trials()]
-    assert sum(values[:20]) / 20 < 0.5 and sum(values[-50:]) / 50 > 0.9
+    assert sum(values[:20]) / 20 < 0.5 and sum(values[-50:]) / 50 > 0.8
 
 
 @pytest.mark.parametrize('cut', [3, 4, 10, 17])

@@ -1,0 +1,58 @@
+"""Search with several samplers and seeds, and show which finds more."""
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn.analysis.model_tables import SAMPLERS_PART, check_markdown, write_markdown
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+from mmnasfpn.search.comparison import compare_samplers, draw_comparison, to_markdown
+from mmnasfpn.search.samplers import SAMPLERS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_parser(__doc__, is_run=False)
+    parser.add_argument('--samplers', nargs='+', choices=SAMPLERS, help='(controller random tpe)',
+                        default=['controller', 'random', 'tpe'])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
+    parser.add_argument('--trials', type=int, default=3000, help='of each search (%(default)s)')
+    parser.add_argument('--workers', type=int, help='trials at a time')
+    parser.add_argument('--work-dir', default='work_dirs/samplers',
+                        help='where the searches are; the same command goes on with them (%(default)s)')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write the results of each search as JSON')
+    parser.add_argument('--markdown', type=Path, metavar='FILE',
+                        help='write the table, between the marks of a file that exists')
+    parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the searches')
+    args = parser.parse_args()
+    if args.markdown:
+        try:
+            check_markdown(args.markdown, SAMPLERS_PART)
+        except ValueError as error:
+            parser.error(str(error))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    runs = []
+    for run in compare_samplers(load_parsed_config(args), args.samplers, args.seeds, args.trials,
+                                args.work_dir, args.workers):
+        console.print(f"{run['sampler']}, seed {run['seed']}: mean of the last 200 rewards "
+                      f"{run['mean_reward_last_200']:.3f}", markup=False)
+        runs.append(run)
+    runs.sort(key=lambda run: (args.samplers.index(run['sampler']), run['seed']))
+    table = to_markdown(runs)
+    console.print(table, markup=False, soft_wrap=True)
+    if args.json:
+        args.json.write_text(json.dumps(runs, indent=1) + '\n')
+    if args.markdown:
+        write_markdown(args.markdown, table, SAMPLERS_PART)
+    if args.picture:
+        draw_comparison(runs, args.picture)
+
+
+if __name__ == '__main__':
+    main()
