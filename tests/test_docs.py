@@ -13,9 +13,15 @@ import mmnasfpn.genotypes.zoo
 import mmnasfpn.models.backbones.amoebanet
 import mmnasfpn.models.necks.fpn
 import mmnasfpn.models.necks.nasfpn
+import mmnasfpn.search.architecture
+import mmnasfpn.search.space
+from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
 from mmnasfpn.models.necks import NASFPN
+from mmnasfpn.search.rewards import build_reward
+from mmnasfpn.search.run import space_of
+from mmnasfpn.search.samplers import make_sampler
 from tests.conftest import REPO
 
 README = (REPO / 'README.md').read_text()
@@ -25,7 +31,8 @@ CONFIGS = [block for block in PYTHON if '_base_ =' in block]
 
 @pytest.mark.parametrize('module', [
     mmnasfpn.genotypes.genotype, mmnasfpn.genotypes.zoo, mmnasfpn.models.backbones.amoebanet,
-    mmnasfpn.models.necks.fpn, mmnasfpn.models.necks.nasfpn], ids=lambda m: m.__name__)
+    mmnasfpn.models.necks.fpn, mmnasfpn.models.necks.nasfpn, mmnasfpn.search.architecture,
+    mmnasfpn.search.space], ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -35,7 +42,8 @@ def test_examples_in_docstrings(module):
 @pytest.mark.parametrize('text', CONFIGS)
 def test_configs_in_the_readme_build(text, tmp_path):
     path = tmp_path / 'mine.py'
-    path.write_text(text)
+    (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())  # as a search leaves it
+    path.write_text(text.replace("'w/best.json'", repr(str(tmp_path / 'best.json'))))
     init_default_scope('mmdet')
     cfg = Config.fromfile(path)
     model = MODELS.build(cfg.model)
@@ -46,7 +54,19 @@ def test_configs_in_the_readme_build(text, tmp_path):
 
 
 def test_the_readme_has_configs_for_each_purpose():
-    assert len(CONFIGS) == 5
+    assert len(CONFIGS) == 6
+
+
+def test_the_proxy_task_of_the_page_on_the_search(tmp_path):
+    text = (REPO / 'docs/search.md').read_text()
+    block = re.search(r'```python\n(# proxy.py\n.*?)```', text, re.DOTALL).group(1)
+    (tmp_path / 'proxy.py').write_text(block)
+    cfg = load_config(str(tmp_path / 'proxy.py'))
+    space = space_of(cfg)
+    build_reward(cfg, space)
+    make_sampler('controller', space, 0, 0, cfg.controller)
+    assert cfg.val_evaluator.ann_file == 'data/mine/train_search-val.json'
+    assert MODELS.build(cfg.model).bbox_head.num_classes == len(cfg.metainfo.classes)
 
 
 def test_the_neck_in_plain_python():

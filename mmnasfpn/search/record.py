@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event
 
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.canonical import architecture_hash
+from mmnasfpn.search.architecture import architecture_hash
 from mmnasfpn.search.samplers import distributions
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.trials import (

@@ -53,6 +53,7 @@ def build_reward(cfg: Config, space: SearchSpace) -> Reward:
         ValueError: If there is no such reward, or its arguments do not fit.
     """
     arguments = dict(cfg.get('reward') or dict(type='ProxyTask'))
+    arguments.pop('_scope_', None)  # of a config that came through a package
     name = arguments.pop('type', None)
     kind = REWARDS.get(name) if isinstance(name, str) else name
     if not isinstance(kind, type) or not issubclass(kind, Reward):
