@@ -1,13 +1,14 @@
 """Search with several samplers and seeds, and show which finds more."""
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from mmnasfpn.analysis.model_tables import SAMPLERS_PART, check_markdown, write_markdown
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
-from mmnasfpn.search.comparison import compare_samplers, draw_comparison, to_markdown
+from mmnasfpn.search.comparison import compare, contestants, draw_comparison, to_markdown
 from mmnasfpn.search.samplers import SAMPLERS
 
 
@@ -15,6 +16,8 @@ def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('--samplers', nargs='+', choices=SAMPLERS, help='(controller random tpe)',
                         default=['controller', 'random', 'tpe'])
+    parser.add_argument('--variants', nargs='+', default=[], metavar='NAME=VALUE',
+                        help='arguments of the controller to try too, each on its own, e.g. lr=0.002')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--trials', type=int, default=3000, help='of each search (%(default)s)')
     parser.add_argument('--workers', type=int, help='trials at a time')
@@ -37,13 +40,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     console = Console()
+    try:
+        ways = contestants(load_parsed_config(args), args.samplers, args.variants)
+    except ValueError as error:
+        sys.exit(f'compare_samplers: {error}')
     runs = []
-    for run in compare_samplers(load_parsed_config(args), args.samplers, args.seeds, args.trials,
-                                args.work_dir, args.workers):
-        console.print(f"{run['sampler']}, seed {run['seed']}: mean of the last 200 rewards "
+    for run in compare(ways, args.seeds, args.trials, args.work_dir, args.workers):
+        console.print(f"{run['name']}, seed {run['seed']}: mean of the last 200 rewards "
                       f"{run['mean_reward_last_200']:.3f}", markup=False)
         runs.append(run)
-    runs.sort(key=lambda run: (args.samplers.index(run['sampler']), run['seed']))
+    runs.sort(key=lambda run: [way.name for way in ways].index(run['name']))
     table = to_markdown(runs)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:

@@ -1,7 +1,10 @@
 """Samplers of a search against each other, on equal terms."""
+import copy
 import os
 import statistics
+from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +13,85 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmnasfpn.analysis.model_tables import to_table
-from mmnasfpn.search.run import search
+from mmnasfpn.search.run import search, space_of
+from mmnasfpn.search.samplers import make_sampler
 
 
-def compare_samplers(cfg: Config, samplers: Sequence[str], seeds: Sequence[int], num_trials: int,
-                     work_dir: str | os.PathLike[str],
-                     num_workers: int | None = None) -> Iterator[dict[str, Any]]:
-    """Search with each sampler and each seed, and yield the results of each search as it ends.
+@dataclass(frozen=True)
+class Contestant:
+    """A way to search.
 
-    What an earlier call finished is not searched again; what was cut goes on.
+    Args:
+        name (str): What to call it.
+        sampler (str): Name of the sampler.
+        cfg (Config): The config of the search.
+    """
+
+    name: str
+    sampler: str
+    cfg: Config
+
+
+def contestants(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -> list[Contestant]:
+    """Return the ways to search that are compared.
 
     Args:
         cfg (Config): The config of the search.
         samplers (Sequence[str]): Names of samplers.
+        variants (Sequence[str]): Arguments of the controller to try too, each on its own, as
+            ``name=value``.
+
+    Raises:
+        ValueError: If a variant has another form or does not fit.
+    """
+    found = [Contestant(sampler, sampler, cfg) for sampler in samplers]
+    for variant in variants:
+        argument, _, text = variant.partition('=')
+        try:
+            value = literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise ValueError(
+                f'{variant!r} must be NAME=VALUE: an argument of the controller, and a number') from None
+        changed = copy.deepcopy(cfg)
+        changed.controller = {**(cfg.get('controller') or {}), argument: value}
+        make_sampler('controller', space_of(changed), 0, 0, changed.controller)
+        found.append(Contestant(f'controller, {variant}', 'controller', changed))
+    return found
+
+
+def compare(contestants: Sequence[Contestant], seeds: Sequence[int], num_trials: int,
+            work_dir: str | os.PathLike[str],
+            num_workers: int | None = None) -> Iterator[dict[str, Any]]:
+    """Search in each way with each seed, and yield the results of each search as it ends.
+
+    What an earlier call finished is not searched again; what was cut goes on.
+
+    Args:
+        contestants (Sequence[Contestant]): The ways.
         seeds (Sequence[int]): Seeds.
         num_trials (int): Trials of each search.
-        work_dir (str | PathLike): Where each gets a folder ``<sampler>/seed_<seed>``.
+        work_dir (str | PathLike): Where each gets a folder ``<name>/seed_<seed>``.
         num_workers (int | None): As for :func:`mmnasfpn.search.run.search`.
 
     Yields:
-        dict: The results as ``search`` returns them, with the ``seed``.
+        dict: The results as ``search`` returns them, with the ``name`` and the ``seed``.
     """
     for seed in seeds:
-        for sampler in samplers:
-            folder = Path(work_dir) / sampler / f'seed_{seed}'
-            summary = search(cfg, folder, num_trials, num_workers, sampler=sampler, seed=seed)
-            yield dict(summary, seed=seed)
+        for contestant in contestants:
+            summary = search(contestant.cfg, Path(work_dir) / contestant.name / f'seed_{seed}', num_trials,
+                             num_workers, sampler=contestant.sampler, seed=seed)
+            yield dict(summary, name=contestant.name, seed=seed)
 
 
 def to_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the searches as a Markdown table: one row for each sampler, in the order of their first."""
+    """Return the searches as a Markdown table: a row for each way, in the order of their first."""
     seeds = sorted({run['seed'] for run in runs})
     lines = []
-    for sampler in dict.fromkeys(run['sampler'] for run in runs):
-        own = {run['seed']: run for run in runs if run['sampler'] == sampler}
+    for name in dict.fromkeys(run['name'] for run in runs):
+        own = {run['seed']: run for run in runs if run['name'] == name}
         means = {seed: run['mean_reward_last_200'] for seed, run in own.items()}
         lines.append((
-            sampler, *(f'{means[seed]:.3f}' if seed in means else '' for seed in seeds),
+            name, *(f'{means[seed]:.3f}' if seed in means else '' for seed in seeds),
             f'{statistics.mean(means.values()):.3f}',
             f"{statistics.mean(run['best']['reward'] for run in own.values()):.3f}",
             f"{statistics.mean(run['repeated_last_500'] for run in own.values()):.0%}",
@@ -57,21 +102,21 @@ def to_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def draw_comparison(runs: Sequence[Mapping[str, Any]], out: str | os.PathLike[str]) -> None:
-    """Draw the mean of the last 200 rewards of each search, one line for each sampler.
+    """Draw the mean of the last 200 rewards of each search, one line for each way.
 
     Args:
-        runs (Sequence[Mapping]): What :func:`compare_samplers` yielded.
+        runs (Sequence[Mapping]): What :func:`compare` yielded.
         out (str | PathLike): Picture to write.
     """
-    samplers = list(dict.fromkeys(run['sampler'] for run in runs))
-    figure = Figure(figsize=(8, 1.2 + 0.6 * len(samplers)), layout='constrained')
+    names = list(dict.fromkeys(run['name'] for run in runs))
+    figure = Figure(figsize=(8, 1.2 + 0.6 * len(names)), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for y, sampler in enumerate(samplers):
-        means = [run['mean_reward_last_200'] for run in runs if run['sampler'] == sampler]
+    for y, name in enumerate(names):
+        means = [run['mean_reward_last_200'] for run in runs if run['name'] == name]
         axes.plot(means, [y] * len(means), 'o', alpha=0.6, markersize=8)
-    axes.set_yticks(range(len(samplers)), samplers)
-    axes.set_ylim(len(samplers) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel('mean of the last 200 rewards, one mark for each seed')
     axes.grid(axis='x', alpha=0.3)

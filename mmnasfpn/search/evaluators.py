@@ -123,14 +123,17 @@ class LocalEvaluator(Evaluator):
         wait([connection for _, connection, _ in self._running.values()], timeout)
         outcomes = []
         for number, (process, connection, gpu) in list(self._running.items()):
-            if not connection.poll():
+            # One that is killed may leave processes behind that hold its end of the pipe for a while.
+            is_alive = process.is_alive()
+            if not connection.poll() and is_alive:
                 continue
             try:
-                reward, reason = connection.recv()
-            except EOFError:  # it ended without a word
-                process.join()
-                reward, reason = None, _how_it_ended(process.exitcode)
+                reward, reason = connection.recv() if connection.poll() else (None, '')
+            except EOFError:
+                reward, reason = None, ''
             process.join()
+            if reward is None and not reason:  # it ended without a word
+                reason = _how_it_ended(process.exitcode)
             connection.close()
             del self._running[number]
             self._free.append(gpu)
@@ -230,6 +233,7 @@ def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: 
           num_threads: int) -> None:
     """Evaluate a genotype: the process of a local worker."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
     if gpu is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = gpu
     torch.set_num_threads(num_threads)

@@ -176,7 +176,6 @@ class _Search:
         self.queue: list[Attempt] = []  # retries
         self.followers: dict[str, list[Attempt]] = {}  # of each architecture that is evaluated
         self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
-        self.num_completed = self.num_given_up = 0
         self.best: float | None = None
 
     def run(self) -> dict[str, Any]:
@@ -201,6 +200,7 @@ class _Search:
         return results.summary(self.sampler, self._seconds())
 
     def _read_record(self) -> None:
+        self.num_completed = self.num_given_up = 0
         for trial in self.record.trials:
             if trial.state is TrialState.COMPLETE:
                 assert trial.value is not None
@@ -220,6 +220,8 @@ class _Search:
 
     def _fill_workers(self) -> None:
         while len(self.running) < self.evaluator.num_workers:
+            if not self.is_only_owner:
+                self._read_record()
             if self.queue:
                 attempt = self.queue.pop(0)
             elif self.num_completed + self.num_given_up + self._num_open() < self.num_trials:

@@ -44,10 +44,13 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
         controller (Mapping | None): Further arguments of :class:`ControllerSampler`.
 
     Raises:
-        ValueError: If there is no such sampler.
+        ValueError: If there is no such sampler, or the controller's arguments do not fit.
     """
     if name == 'controller':
-        return ControllerSampler(space, seed, **(controller or {}))
+        try:
+            return ControllerSampler(space, seed, **(controller or {}))
+        except TypeError as error:
+            raise ValueError(f'controller: {error}') from None
     if name not in SAMPLERS:
         raise ValueError(f"sampler is {name!r}, but must be one of {', '.join(SAMPLERS)}")
     seed = hash((seed, num_trials)) % 2 ** 32

@@ -183,6 +183,25 @@ def test_a_storage_of_another_search_is_refused(tmp_path):
     assert not (tmp_path / 'other/config.py').exists()
 
 
+def test_two_searches_at_once_share_the_trials_of_one_storage(tmp_path, tool_env):
+    storage = f'sqlite:///{tmp_path}/shared.db'
+    script = write_search(tmp_path, match_config(), 80, storage=storage)
+    process = start(script, tool_env)
+    until = time.monotonic() + 60
+    while not (tmp_path / 'w/config.py').exists():
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.05)
+    mine = search(match_config(), tmp_path / 'mine', 80, storage=storage)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert 80 <= mine['completed'] <= 82
+    study = optuna.load_study(storage=storage, study_name='nasfpn-search')
+    owners = [trial.user_attrs['owner'] for trial in study.get_trials()]
+    assert len(set(owners)) == 2 and len(owners) <= 82
+    params = [tuple(trial.params.values()) for trial in study.get_trials()]
+    assert len(set(params[:40])) == 40  # they do not draw the same
+
+
 def test_two_work_dirs_share_the_trials_of_one_storage(tmp_path):
     storage = f'sqlite:///{tmp_path}/shared.db'
     assert search(match_config(), tmp_path / 'one', 8, storage=storage)['completed'] == 8

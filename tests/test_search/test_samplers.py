@@ -149,6 +149,11 @@ def test_arguments_out_of_range_are_named(arguments, words):
         ControllerSampler(SPACE, **arguments)
 
 
+def test_an_unknown_argument_of_the_controller_is_named():
+    with pytest.raises(ValueError, match="controller: .*'learning_rate'"):
+        make_sampler('controller', SPACE, 0, 0, dict(learning_rate=1))
+
+
 def test_an_unknown_sampler_is_named():
     with pytest.raises(ValueError, match="'grid'.*controller, random, tpe, nsgaii"):
         make_sampler('grid', SPACE, 0, 0)
