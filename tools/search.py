@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--trials', type=whole_number(1), metavar='N',
                         help="trials in all, earlier goes included (the config's num_trials, or 8000)")
     parser.add_argument('--workers', type=whole_number(1), metavar='N',
-                        help='trials at a time (one for each GPU, or without GPUs for each core)')
+                        help='trials at a time (one for each GPU or core; with Ray, as many as fit)')
     parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')

@@ -21,7 +21,7 @@ def main() -> None:
     held_out = args.held_out or args.ann_file.with_name(f'{stem}_search-val.json')
     try:
         counts = split_coco(args.ann_file, train, held_out, args.num_held_out, args.seed)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     for path, count in zip((train, held_out), counts, strict=True):
         print(f'{path}: {count} pictures')

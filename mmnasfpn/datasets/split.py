@@ -44,6 +44,7 @@ def split_coco(ann_file: str | os.PathLike[str], train_file: str | os.PathLike[s
         data = json.loads(paths[0].read_bytes())
         ids = sorted(image['id'] for image in data['images'])
         annotations = [(ann['image_id'], ann) for ann in data['annotations']]
+        hash(tuple(ids)), data['categories']
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{ann_file} is not in COCO format ({error!r}): it must be a JSON object with '
                          'images, annotations and categories') from None

@@ -1,6 +1,7 @@
 """What the command lines of our tools share."""
 import argparse
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
             raise argparse.ArgumentTypeError(f'{text} is a folder: name a file')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
         except OSError as error:
             raise argparse.ArgumentTypeError(f'{text} cannot be written: {error}') from None
         return path

@@ -36,7 +36,8 @@ def canonical(genotype: Genotype) -> Genotype:
     - which terms of a sum are its inputs and which are added to it as loose ends.
 
     Args:
-        genotype (Genotype): Any genotype. The result is in the same search space.
+        genotype (Genotype): Any genotype. The result is in the same search space, unless that gives
+            each intermediate cell levels of its own.
 
     Example:
         >>> from mmnasfpn.genotypes import get_genotype
@@ -99,12 +100,13 @@ class _Writer:
         return hashlib.sha256(repr((own, takers)).encode()).hexdigest()
 
     def _part(self, node: int, taker: int) -> int:
-        """Return in which way a cell takes a node: its place in ``gp``, where places matter."""
+        """Return how a cell takes a node: at which place in ``gp``, if it matters, or as a loose end."""
         cell = self.cells[taker]
-        if cell.op == 'sum':
+        if node in cell.ends:
+            return 2
+        if cell.op == 'sum' or self.levels[cell.merged[0]] != self.levels[cell.merged[1]]:
             return 0
-        same_level = self.levels[cell.merged[0]] == self.levels[cell.merged[1]]
-        return cell.nodes.index(node) if same_level and node in cell.merged else int(node in cell.ends)
+        return cell.merged.index(node)
 
     def least(self) -> Genotype:
         number = {node: node for node in range(self.first)}

@@ -50,8 +50,7 @@ def contestants(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -
         try:
             value = literal_eval(text)
         except (ValueError, SyntaxError):
-            raise ValueError(
-                f'{variant!r} must be NAME=VALUE: an argument of the controller, and a number') from None
+            raise ValueError(f'{variant!r} must be NAME=VALUE, e.g. lr=0.002') from None
         changed = copy.deepcopy(cfg)
         changed.controller = {**(cfg.get('controller') or {}), argument: value}
         make_sampler('controller', space_of(changed), 0, 0, changed.controller)
@@ -78,8 +77,9 @@ def compare(contestants: Sequence[Contestant], seeds: Sequence[int], num_trials:
     """
     for seed in seeds:
         for contestant in contestants:
-            summary = search(contestant.cfg, Path(work_dir) / contestant.name / f'seed_{seed}', num_trials,
-                             num_workers, sampler=contestant.sampler, seed=seed)
+            folder = Path(work_dir) / contestant.name / f'seed_{seed}'
+            summary = search(contestant.cfg, folder, num_trials, num_workers,
+                             sampler=contestant.sampler, seed=seed)
             yield dict(summary, name=contestant.name, seed=seed)
 
 

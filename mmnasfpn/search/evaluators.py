@@ -8,7 +8,8 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,8 +114,9 @@ class LocalEvaluator(Evaluator):
         gpu = self._free.pop()
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(theirs, self.reward, genotype, work_dir, gpu, self._num_threads))
-        process.start()
+            target=_work, args=(theirs, self.reward, genotype, work_dir, self._num_threads))
+        with _visible_to_children(gpu):
+            process.start()
         theirs.close()
         self._running[number] = (process, ours, gpu)
 
@@ -154,7 +156,8 @@ class RayEvaluator(Evaluator):
 
     Args:
         reward (Reward): What to evaluate.
-        num_workers (int): How many at a time.
+        num_workers (int | None): How many at a time. Defaults to None: as many as the cluster has room
+            for.
         address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
             None: start one on this machine, that only it can reach.
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
@@ -163,12 +166,11 @@ class RayEvaluator(Evaluator):
 
     Raises:
         ImportError: If Ray is not installed.
-        ValueError: If the cluster has too little for a single trial.
+        ValueError: If there is no such cluster, or it has too little for a single trial.
     """
 
-    def __init__(self, reward: Reward, num_workers: int, address: str | None = None,
+    def __init__(self, reward: Reward, num_workers: int | None = None, address: str | None = None,
                  resources: Mapping[str, float] | None = None) -> None:
-        super().__init__(reward, num_workers)
         try:
             import ray
         except ImportError:
@@ -176,9 +178,12 @@ class RayEvaluator(Evaluator):
         self._ray = ray
         local: dict[str, Any] = {} if address else dict(
             _node_ip_address='127.0.0.1', include_dashboard=False,
-            num_cpus=max(num_workers, len(os.sched_getaffinity(0))))
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
-                 ignore_reinit_error=True, **local)
+            num_cpus=max(num_workers or 1, len(os.sched_getaffinity(0))))
+        try:
+            ray.init(address=address or 'local', log_to_driver=False, logging_level=logging.ERROR,
+                     **local)
+        except ConnectionError as error:
+            raise ValueError(f'there is no Ray cluster at {address!r}: {error}') from None
         cluster = ray.cluster_resources()
         needs = dict(resources or {'CPU': 1, **({'GPU': 1} if cluster.get('GPU') else {})})
         for name, amount in needs.items():
@@ -186,6 +191,8 @@ class RayEvaluator(Evaluator):
                 self.close()
                 raise ValueError(f'each trial is to take {amount:g} {name}, but the whole Ray cluster '
                                  f'has {cluster.get(name, 0):g}: ask for less, or for another cluster')
+        room = min((int(cluster[name] / amount) for name, amount in needs.items() if amount), default=1)
+        super().__init__(reward, num_workers or max(1, room))
         task = ray.remote(max_calls=1 if reward.needs_process else 0)(_evaluate_there)
         self._task: Any = task.options(
             num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
@@ -229,13 +236,26 @@ def visible_gpus() -> list[str]:
     return named.split(',')[:count] if named else [str(index) for index in range(count)]
 
 
-def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path, gpu: str | None,
+@contextmanager
+def _visible_to_children(gpu: str | None) -> Iterator[None]:
+    """Let processes that are started meanwhile see one GPU only; later they would not look again."""
+    before = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if gpu is not None:
+        os.environ['CUDA_VISIBLE_DEVICES'] = gpu
+    try:
+        yield
+    finally:
+        if gpu is not None:
+            del os.environ['CUDA_VISIBLE_DEVICES']
+            if before is not None:
+                os.environ['CUDA_VISIBLE_DEVICES'] = before
+
+
+def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path,
           num_threads: int) -> None:
     """Evaluate a genotype: the process of a local worker."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
-    if gpu is not None:
-        os.environ['CUDA_VISIBLE_DEVICES'] = gpu
     torch.set_num_threads(num_threads)
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / 'log.txt', 'a') as log:

@@ -16,19 +16,21 @@ def moving_baseline(baseline: float | None, rewards: Tensor, decay: float) -> fl
 
 
 def advantages(rewards: Tensor, baseline: float, eps: float = 1e-8) -> Tensor:
-    """Return how much better than the baseline each reward is, in units of the batch's deviation.
+    """Return how much better than the baseline each reward is, their root mean square being 1.
 
     The scale of rewards then does not matter: the AP of a proxy task may spread over a few hundredths.
+    Dividing by the batch's deviation instead would blow up where a controller draws one genotype only.
 
     Args:
         rewards (Tensor): Rewards of the batch, (B,).
         baseline (float): What to compare them with.
-        eps (float): Added to the deviation, so that equal rewards divide by something.
+        eps (float): Added to the root mean square, so that rewards at the baseline divide by something.
 
     Returns:
         Tensor: Advantages, (B,).
     """
-    return (rewards - baseline) / (rewards.std(correction=0) + eps)
+    better = rewards - baseline
+    return better / (better.square().mean().sqrt() + eps)
 
 
 def ppo_loss(log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, entropies: Tensor,

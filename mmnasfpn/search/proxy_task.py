@@ -24,7 +24,7 @@ class _KeepMetrics(Hook):
     """Keep what the last evaluation returned."""
 
     def __init__(self) -> None:
-        self.metrics: dict[str, float] = {}
+        self.metrics: dict[str, float] | None = None
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         self.metrics = dict(metrics or {})
@@ -75,12 +75,14 @@ def train_and_evaluate(cfg: Config, genotype: Genotype,
 
     Raises:
         FloatingPointError: If the loss or a weight becomes infinite or NaN.
+        ValueError: If nothing was evaluated.
     """
     cfg = with_genotype(cfg, genotype)
     cfg.work_dir = str(work_dir)
-    cfg.setdefault('default_hooks', {}).checkpoint = None
+    cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'checkpoint': None}
     # MMEngine evaluates after the last epoch or step in any case.
     cfg.train_cfg.pop('dynamic_intervals', None)
+    cfg.train_cfg.val_begin = 1
     cfg.train_cfg.val_interval = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict_checkpoint=False)
     keep = _KeepMetrics()
@@ -90,4 +92,6 @@ def train_and_evaluate(cfg: Config, genotype: Genotype,
     for name, parameter in runner.model.named_parameters():
         if not parameter.isfinite().all():
             raise FloatingPointError(f'training diverged: {name} is not finite')
+    if keep.metrics is None:
+        raise ValueError('the training ended without an evaluation: take out what stops it early')
     return keep.metrics

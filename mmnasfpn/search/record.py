@@ -1,6 +1,6 @@
 """The record of a search: an Optuna study that survives a kill at any moment."""
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError
 
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.architecture import architecture_hash
@@ -30,7 +31,7 @@ STUDY_NAME = 'nasfpn-search'
 
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
-_ASKING = datetime.timedelta(minutes=1)  # no draw takes longer
+_ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clocks of other machines say
 
 
 class RecordError(ValueError):
@@ -76,6 +77,7 @@ class Record:
                  study_name: str = STUDY_NAME) -> None:
         self.space = space
         self.owner = owner
+        shown = _without_password(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             storage = open_storage(url)
@@ -85,8 +87,8 @@ class Record:
             raise
         except Exception as error:  # of SQLAlchemy, the database's driver, Optuna or Alembic
             raise RecordError(
-                f'the storage {url} cannot be opened: {type(error).__name__}: {error}') from None
-        self._check_identity(url, dict(identity))
+                f'the storage {shown} cannot be opened: {type(error).__name__}: {error}') from None
+        self._check_identity(shown, dict(identity))
         self._distributions = distributions(space)
 
     def _check_identity(self, url: str, identity: dict[str, Any]) -> None:
@@ -125,8 +127,8 @@ class Record:
         """Draw from this sampler."""
         self.study.sampler = sampler
 
-    def recover(self, max_retries: int, is_only_owner: bool) -> list[Attempt]:
-        """Fail what was left running, and return retries of what has failed too seldom to be given up.
+    def recover(self, max_retries: int, is_only_owner: bool) -> list[FrozenTrial]:
+        """Fail what was left running, and return the trials that are to be tried again.
 
         Args:
             max_retries (int): How often a draw that failed is tried again. An interruption is no
@@ -140,12 +142,10 @@ class Record:
             if trial.state is TrialState.RUNNING and (
                     is_only_owner or owner == self.owner or is_forgotten):
                 self._fail(trial.number, 'interrupted: the search was stopped while it ran')
-        trials = self.trials
-        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-        return [self.retry(trial) for trial in trials
-                if trial.state is TrialState.FAIL and is_whole(trial, len(self._distributions))
+        return [trial for trial in last_failures(self.trials)
+                if is_whole(trial, len(self._distributions))
                 and (is_only_owner or trial.user_attrs.get(OWNER, self.owner) == self.owner)
-                and trial.number not in retried and not is_given_up(trial, max_retries)]
+                and not is_given_up(trial, max_retries)]
 
     def draw(self) -> Attempt:
         """Draw a trial."""
@@ -207,9 +207,16 @@ class Record:
         storage.set_trial_user_attr(trial_id, key, value)
 
 
-def is_given_up(trial: FrozenTrial, max_retries: int) -> bool:
-    """Say whether a failed trial is not to be tried again."""
-    return trial.state is TrialState.FAIL and trial.user_attrs.get(FAILURES, 0) > max_retries
+def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the failed trials that no other one tries again."""
+    retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    return [trial for trial in trials
+            if trial.state is TrialState.FAIL and trial.number not in retried]
+
+
+def is_given_up(failure: FrozenTrial, max_retries: int) -> bool:
+    """Say whether the last attempt at a draw, which failed, is not to be tried again."""
+    return failure.user_attrs.get(FAILURES, 0) > max_retries
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -236,6 +243,13 @@ def open_storage(url: str) -> RDBStorage:
         event.listen(storage.engine, 'connect', _use_write_ahead_log)
         storage.engine.dispose()  # what is connected already comes again
     return storage
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
 
 
 def _use_write_ahead_log(connection: Any, _: Any) -> None:

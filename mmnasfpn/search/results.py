@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn.analysis.genotype_drawing import graph_figure
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.record import Record, is_given_up
+from mmnasfpn.search.record import Record, is_given_up, last_failures
 from mmnasfpn.search.trials import ARCHITECTURE, RETRY_OF, REUSED_FROM, is_whole
 
 _TOP = 10  # genotypes in top.json
@@ -56,7 +56,7 @@ class Results:
         #: Rewards in the same order.
         self.rewards: list[float] = [trial.values[0] for trial in self.completed]
         self.num_failed = sum(trial.state is TrialState.FAIL for trial in trials)
-        self.num_given_up = sum(is_given_up(trial, max_retries) for trial in trials)
+        self.num_given_up = sum(is_given_up(trial, max_retries) for trial in last_failures(trials))
         #: Draws: trials that do not try another one again.
         self.num_trials = sum(is_whole(trial, len(record.space.decisions))
                               and RETRY_OF not in trial.user_attrs for trial in trials)

@@ -6,13 +6,14 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search.evaluators import (
     EVALUATORS,
@@ -63,7 +64,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
         num_trials (int | None): How many trials in all, those of earlier goes included. Defaults to
             None: the config's ``num_trials``, or 8,000.
         num_workers (int | None): How many trials at a time. Defaults to None: one for each GPU, or where
-            there are none, for each core.
+            there are none, for each core; with Ray, as many as the cluster has room for.
         evaluator (str): ``'local'`` or ``'ray'``.
         sampler (str): One of :data:`mmnasfpn.search.samplers.SAMPLERS`.
         storage (str | None): Optuna storage. Defaults to None: ``search.db`` in the work dir.
@@ -84,23 +85,23 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
     if evaluator not in EVALUATORS:
         raise ValueError(f"evaluator is {evaluator!r}, but must be one of {', '.join(EVALUATORS)}")
     num_trials = cfg.get('num_trials', NUM_TRIALS) if num_trials is None else num_trials
+    check_whole_number('num_trials', num_trials, 1)
+    check_whole_number('max_retries', max_retries, 0)
     space = space_of(cfg)
     reward = build_reward(cfg, space)
     make_sampler(sampler, space, seed, 0, cfg.get('controller'))  # refuses what does not fit
     reward.check()
     work_dir = Path(work_dir)
-    with _only_one(work_dir):
+    with _only_one(work_dir), closing(_make_evaluator(
+            reward, evaluator, num_workers, ray_address, resources)) as workers:
+        owner = _owner(work_dir)
         record = Record(storage or f"sqlite:///{(work_dir / 'search.db').absolute()}", space,
-                        _identity(cfg, space, sampler, seed), _owner(work_dir), study_name)
+                        _identity(cfg, space, sampler, seed), owner, study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        record.use(make_sampler(sampler, space, seed, len(record.trials), cfg.get('controller')))
-        workers = _make_evaluator(reward, evaluator, num_workers, ray_address, resources)
-        try:
-            run = _Search(record, workers, num_trials, max_retries, work_dir, sampler,
-                          is_only_owner=storage is None)
-            return run.run()
-        finally:
-            workers.close()
+        record.use(make_sampler(sampler, space, seed, len(record.trials), cfg.get('controller'),
+                                owner if storage else ''))
+        return _Search(record, workers, num_trials, max_retries, work_dir, sampler,
+                       is_only_owner=storage is None).run()
 
 
 def space_of(cfg: Config) -> SearchSpace:
@@ -131,7 +132,11 @@ def _identity(cfg: Config, space: SearchSpace, sampler: str, seed: int) -> dict[
 @contextmanager
 def _only_one(work_dir: Path) -> Iterator[None]:
     """Keep other searches out of a work dir for as long as this process lives."""
-    work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        (work_dir / '.lock').touch()
+    except OSError as error:
+        raise ValueError(f'the work dir {work_dir} cannot be written: {error}') from None
     with open(work_dir / '.lock', 'w') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,11 +156,11 @@ def _owner(work_dir: Path) -> str:
 
 def _make_evaluator(reward: Reward, name: str, num_workers: int | None, ray_address: str | None,
                     resources: Mapping[str, float] | None) -> Evaluator:
-    if num_workers is None:
-        num_workers = len(visible_gpus()) or len(os.sched_getaffinity(0))
     if name == 'ray':
         return RayEvaluator(reward, num_workers, ray_address, resources)
-    return LocalEvaluator(reward, num_workers) if reward.needs_process else InProcessEvaluator(reward)
+    if not reward.needs_process:
+        return InProcessEvaluator(reward)
+    return LocalEvaluator(reward, num_workers or len(visible_gpus()) or len(os.sched_getaffinity(0)))
 
 
 class _Search:
@@ -173,21 +178,22 @@ class _Search:
         self.before = record.seconds
         self.start = self.noted = time.monotonic()
         self.running: dict[int, Attempt] = {}
-        self.queue: list[Attempt] = []  # retries
+        self.to_retry: list[FrozenTrial] = []
         self.followers: dict[str, list[Attempt]] = {}  # of each architecture that is evaluated
         self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
-        self.best: float | None = None
+        self.num_given_up_now = 0  # in this go
 
     def run(self) -> dict[str, Any]:
-        self.queue = self.record.recover(self.max_retries, self.is_only_owner)
-        self._read_record()
-        results = Results(self.record, self.max_retries)
+        self.to_retry = self.record.recover(self.max_retries, self.is_only_owner)
+        results = self._read_record()
+        results.write(self.work_dir)
+        self.best = max(results.rewards, default=None)
         with Progress(self.num_trials, results.rewards,
                       [trial.user_attrs[ARCHITECTURE] for trial in results.completed],
                       self.num_given_up) as progress:
             self.progress = progress
             try:
-                while self.num_completed + self.num_given_up < self.num_trials:
+                while self.running or self._num_over() < self.num_trials:
                     self._fill_workers()
                     for outcome in self.evaluator.wait(_WAIT if self.running else 0):
                         self._take(outcome)
@@ -197,18 +203,21 @@ class _Search:
                 results = Results(self.record, self.max_retries)
                 results.write(self.work_dir)
                 results.draw(self.work_dir)
+        if not results.completed:
+            raise self._all_failed('see the record')
         return results.summary(self.sampler, self._seconds())
 
-    def _read_record(self) -> None:
-        self.num_completed = self.num_given_up = 0
-        for trial in self.record.trials:
-            if trial.state is TrialState.COMPLETE:
-                assert trial.value is not None
-                self.num_completed += 1
-                self.best = trial.value if self.best is None else max(self.best, trial.value)
-                if REUSED_FROM not in trial.user_attrs:
-                    self.evaluated[trial.user_attrs[ARCHITECTURE]] = (trial.number, trial.value)
-            self.num_given_up += is_given_up(trial, self.max_retries)
+    def _read_record(self) -> Results:
+        results = Results(self.record, self.max_retries)
+        self.num_completed = len(results.completed)
+        self.num_given_up = results.num_given_up
+        for trial, reward in zip(results.completed, results.rewards, strict=True):
+            if REUSED_FROM not in trial.user_attrs:
+                self.evaluated[trial.user_attrs[ARCHITECTURE]] = (trial.number, reward)
+        return results
+
+    def _num_over(self) -> int:
+        return self.num_completed + self.num_given_up
 
     def _seconds(self) -> float:
         return self.before + time.monotonic() - self.start
@@ -219,19 +228,16 @@ class _Search:
             self.record.note_seconds(self._seconds())
 
     def _fill_workers(self) -> None:
-        while len(self.running) < self.evaluator.num_workers:
+        while True:
+            num_followers = sum(map(len, self.followers.values()))
+            # With as many followers, the controller draws little else for now: let it learn first.
+            if max(len(self.running), num_followers) >= self.evaluator.num_workers:
+                return
             if not self.is_only_owner:
                 self._read_record()
-            if self.queue:
-                attempt = self.queue.pop(0)
-            elif self.num_completed + self.num_given_up + self._num_open() < self.num_trials:
-                attempt = self.record.draw()
-            else:
+            if self._num_over() + len(self.running) + num_followers >= self.num_trials:
                 return
-            self._begin(attempt)
-
-    def _num_open(self) -> int:
-        return len(self.running) + len(self.queue) + sum(map(len, self.followers.values()))
+            self._begin(self.record.retry(self.to_retry.pop(0)) if self.to_retry else self.record.draw())
 
     def _begin(self, attempt: Attempt) -> None:
         """Evaluate an attempt, or let it have the reward of one of the same architecture."""
@@ -268,14 +274,18 @@ class _Search:
         trial = self.record.fail(attempt, reason)
         if not is_given_up(trial, self.max_retries):
             self.progress.say(f'trial {attempt.number} failed, it is tried again: {reason}')
-            self.queue.append(self.record.retry(trial))
+            self.to_retry.append(trial)
             return
         self.progress.say(f'trial {attempt.number} failed {attempt.failures + 1} times and is given up: '
                           f'{reason}')
         self.num_given_up += 1
+        self.num_given_up_now += 1
         self.progress.give_up()
-        if not self.num_completed and self.num_given_up >= min(_GIVE_UP_ALL, self.num_trials):
-            raise SearchFailed(
-                f'all of the first {self.num_given_up} trials failed, the last one because of {reason}; '
-                f'their logs are in {self.work_dir / "trials"}. Once that is repaired, the same command '
-                'goes on with other trials')
+        if not self.num_completed and self.num_given_up_now >= min(_GIVE_UP_ALL, self.num_trials):
+            raise self._all_failed(reason)
+
+    def _all_failed(self, reason: str) -> SearchFailed:
+        return SearchFailed(
+            f'all of the first {self.num_given_up} trials failed, the last one because of: {reason}. '
+            f'The logs are in {self.work_dir / "trials"}. Once that is repaired, the same command with '
+            f'more --retries than {self.max_retries} tries them again')

@@ -32,7 +32,7 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
-                 controller: Mapping[str, Any] | None = None) -> BaseSampler:
+                 controller: Mapping[str, Any] | None = None, owner: str = '') -> BaseSampler:
     """Make the sampler of a name.
 
     Args:
@@ -42,6 +42,8 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
         num_trials (int): How many trials the record holds already. Optuna's own samplers do not keep
             their random state, so that one that is continued gets another seed than one that begins.
         controller (Mapping | None): Further arguments of :class:`ControllerSampler`.
+        owner (str): Who draws, where several do from one record, so that Optuna's samplers do not draw
+            the same for all of them.
 
     Raises:
         ValueError: If there is no such sampler, or the controller's arguments do not fit.
@@ -53,7 +55,7 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
             raise ValueError(f'controller: {error}') from None
     if name not in SAMPLERS:
         raise ValueError(f"sampler is {name!r}, but must be one of {', '.join(SAMPLERS)}")
-    seed = hash((seed, num_trials)) % 2 ** 32
+    seed = random.Random(f'{seed} {num_trials} {owner}').getrandbits(32)
     if name == 'random':
         return RandomSampler(seed=seed)
     return TPESampler(seed=seed) if name == 'tpe' else NSGAIISampler(seed=seed)
@@ -73,7 +75,7 @@ class ControllerSampler(BaseSampler):
         seed (int): Seed of the controller's weights and draws. Defaults to 0.
         batch_size (int): Completed trials that it learns from at a time. Defaults to 20.
         epochs (int): Gradient steps for each batch. Defaults to 4.
-        lr (float): Learning rate of Adam. Defaults to 0.0007.
+        lr (float): Learning rate of Adam. Defaults to 0.001.
         clip (float): How far the ratio of probabilities may be from 1. Defaults to 0.2.
         entropy_weight (float): Weight of the softmaxes' mean entropy. Defaults to 0.1.
         baseline_decay (float): How much of the moving baseline a batch leaves. Defaults to 0.9.
@@ -87,7 +89,7 @@ class ControllerSampler(BaseSampler):
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 20, epochs: int = 4,
-                 lr: float = 0.0007, clip: float = 0.2, entropy_weight: float = 0.1,
+                 lr: float = 0.001, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
                  max_lag: int = 20) -> None:
         for name, number, least in (

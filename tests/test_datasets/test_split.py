@@ -62,6 +62,11 @@ def test_what_cannot_be_split_is_named(tmp_path):
     (tmp_path / 'list.json').write_text('[1]')
     with pytest.raises(ValueError, match='not in COCO format'):
         split(tmp_path, tmp_path / 'list.json', 2)
+    for text in ('{"images": [{"id": [1]}], "annotations": [], "categories": []}',
+                 '{"images": [], "annotations": []}'):
+        (tmp_path / 'list.json').write_text(text)
+        with pytest.raises(ValueError, match='not in COCO format'):
+            split(tmp_path, tmp_path / 'list.json', 2)
     with pytest.raises(ValueError, match='num_held_out is 0'):
         split(tmp_path, source, 0)
 

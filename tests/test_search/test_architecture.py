@@ -136,6 +136,32 @@ def test_cells_that_only_their_users_tell_apart_are_told_apart():
     assert canonical(genotype((5, 0), (6, 0))) != canonical(genotype((5, 0), (5, 0)))
 
 
+def test_an_input_is_told_from_a_loose_end_of_the_same_cell():
+    def genotype(gate):
+        return Genotype([MergingCell(1, 'sum', (0, 1)), MergingCell(1, 'sum', (0, 2)),
+                         MergingCell(1, 'gp', (1, 2)), MergingCell(1, 'sum', (0, 2)),
+                         MergingCell(0, 'sum', (0, 4), True),
+                         MergingCell(1, 'gp', (1, gate), True)], 0, 1)
+
+    assert are_the_same(genotype(3), genotype(5))
+    assert canonical(genotype(3)) == canonical(genotype(5))
+
+
+def test_rewritings_have_one_form():
+    space = SearchSpace(0, 1, 3, [0, 1])
+    rng = random.Random(2)
+    for _ in range(150):
+        genotype = space.sample(rng)
+        # Intermediate cells in another order, where that is still the same architecture.
+        order = [*rng.sample(range(3), 3), 3, 4]
+        new = {**{0: 0, 1: 1}, **{2 + old: 2 + place for place, old in enumerate(order)}}
+        cells = [genotype.cells[old] for old in order]
+        cells = [replace(cell, inputs=tuple(new[n] for n in cell.inputs)) for cell in cells]
+        if any(n >= 2 + place for place, cell in enumerate(cells) for n in cell.inputs):
+            continue
+        assert canonical(Genotype(cells, 0, 1)) == canonical(genotype)
+
+
 def test_many_twins_take_no_time():
     cells = [MergingCell(4, 'sum', (0, 1))] * 11
     outputs = [MergingCell(level, 'sum', (0, 1), True) for level in (4, 3, 5, 6)]

@@ -85,6 +85,16 @@ def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
     assert local._context.get_start_method() == 'spawn'
 
 
+def test_a_process_sees_the_gpu_of_its_trial_from_its_start(tmp_path, monkeypatch, evaluator):
+    monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    local = LocalEvaluator(reward(tmp_path), 1)
+    evaluator(local)
+    outcomes_of(local, tmp_path, 1)
+    assert "CUDA_VISIBLE_DEVICES='7'" in (tmp_path / '0/log.txt').read_text()
+    assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
+
+
 @pytest.mark.parametrize(('named', 'count', 'gpus'), [
     (None, 2, ['0', '1']), ('3,1', 2, ['3', '1']), ('GPU-8932f937', 1, ['GPU-8932f937']), ('', 0, []),
     (None, 0, [])])
@@ -148,6 +158,12 @@ def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, evaluator):
     assert [outcomes[trial].reward for trial in range(4)] == [EXPECTED, None, None, EXPECTED]
     assert 'MemoryError: out of everything' in outcomes[1].reason
     assert 'WorkerCrashedError' in outcomes[2].reason
+
+
+def test_a_ray_cluster_that_is_not_there_is_named(tmp_path):
+    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
+    with pytest.raises(ValueError, match="there is no Ray cluster at 'auto'"):
+        RayEvaluator(reward(tmp_path), 1, address='auto')
 
 
 def test_ray_is_asked_for_no_more_than_there_is(tmp_path):

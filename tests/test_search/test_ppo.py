@@ -44,15 +44,15 @@ def test_the_loss_is_the_mean_over_decisions_and_samples_less_the_entropy_bonus(
     assert found.item() == pytest.approx(expected)
 
 
-def test_advantages_are_distances_from_the_baseline_in_deviations_of_the_batch():
-    # Mean 0.3, deviation sqrt((0.04 + 0 + 0.04) / 3).
-    deviation = math.sqrt(0.08 / 3)
+def test_advantages_are_distances_from_the_baseline_in_units_of_their_root_mean_square():
+    # Distances -0.1, 0.1 and 0.3.
+    unit = math.sqrt((0.01 + 0.01 + 0.09) / 3)
     found = advantages(torch.tensor([0.1, 0.3, 0.5]), 0.2)
-    expected = [distance / deviation for distance in (-0.1, 0.1, 0.3)]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    assert found.tolist() == pytest.approx([-0.1 / unit, 0.1 / unit, 0.3 / unit], rel=1e-5)
 
 
-def test_equal_rewards_at_the_baseline_have_no_advantage():
+def test_equal_rewards_have_advantages_of_one_at_most():
+    assert advantages(torch.full((4,), 0.5), 0.4).tolist() == pytest.approx([1] * 4, rel=1e-5)
     assert advantages(torch.full((4,), 0.5), 0.5).tolist() == [0] * 4
 
 

@@ -19,6 +19,10 @@ def open_record(tmp_path, owner='me', identity=None, **options):
     return record
 
 
+def retries(record, max_retries=2, is_only_owner=True):
+    return [record.retry(failed) for failed in record.recover(max_retries, is_only_owner)]
+
+
 def states(record):
     return [trial.state.name for trial in record.trials]
 
@@ -43,7 +47,7 @@ def test_sqlite_writes_ahead(tmp_path):
 def test_what_was_running_is_failed_and_tried_again_with_the_same_actions(tmp_path):
     attempt = open_record(tmp_path).draw()
     record = open_record(tmp_path)
-    retry, = record.recover(2, is_only_owner=True)
+    retry, = retries(record)
     assert states(record) == ['FAIL', 'RUNNING']
     assert 'interrupted' in record.trials[0].user_attrs[REASON]
     assert (retry.number, retry.genotype, retry.failures) == (1, attempt.genotype, 0)
@@ -55,7 +59,7 @@ def test_what_was_running_is_failed_and_tried_again_with_the_same_actions(tmp_pa
 def test_interruptions_are_no_failures(tmp_path):
     open_record(tmp_path).draw()
     for number in range(1, 8):
-        retry, = open_record(tmp_path).recover(0, is_only_owner=True)
+        retry, = retries(open_record(tmp_path), max_retries=0)
         assert (retry.number, retry.failures) == (number, 0)
 
 
@@ -74,7 +78,7 @@ def test_a_draw_that_was_cut_is_drawn_anew(tmp_path):
 def test_a_draw_that_was_cut_after_its_last_decision_is_tried_again(tmp_path):
     record = open_record(tmp_path)
     record.study.ask(record._distributions)  # as if killed before anything else was written
-    retry, = open_record(tmp_path).recover(2, is_only_owner=True)
+    retry, = retries(open_record(tmp_path))
     assert retry.genotype == record.genotype(record.trials[0])
 
 
@@ -90,22 +94,24 @@ def test_a_failure_is_tried_again_up_to_the_limit(tmp_path):
             attempt = record.retry(trial)
     again = open_record(tmp_path)
     assert again.recover(2, is_only_owner=True) == []
-    assert [retry.failures for retry in again.recover(5, is_only_owner=True)] == [3]
+    assert [retry.failures for retry in retries(again, max_retries=5)] == [3]
 
 
 def test_a_failure_that_was_not_yet_tried_again_is_so_after_a_kill(tmp_path):
     record = open_record(tmp_path)
     record.fail(record.draw(), 'no memory')
-    retry, = open_record(tmp_path).recover(2, is_only_owner=True)
-    assert retry.failures == 1
-    assert open_record(tmp_path).recover(2, is_only_owner=True)[0].number == 2  # that one was running
+    assert [failed.number for failed in open_record(tmp_path).recover(2, True)] == [0]
+    assert [failed.number for failed in open_record(tmp_path).recover(2, True)] == [0]  # and again
+    retry, = retries(open_record(tmp_path))
+    assert (retry.number, retry.failures) == (1, 1)
+    assert [failed.number for failed in open_record(tmp_path).recover(2, True)] == [1]  # it was running
 
 
 def test_what_others_run_is_left_alone(tmp_path):
     theirs = open_record(tmp_path, 'they').draw()
     mine = open_record(tmp_path, 'me').draw()
     record = open_record(tmp_path, 'me')
-    retry, = record.recover(2, is_only_owner=False)
+    retry, = retries(record, is_only_owner=False)
     assert retry.genotype == mine.genotype
     assert states(record) == ['RUNNING', 'FAIL', 'RUNNING']
     open_record(tmp_path, 'they').complete(theirs.number, 0.1)
@@ -156,6 +162,12 @@ def test_a_file_that_is_no_database_is_named_and_kept(tmp_path):
     with pytest.raises(RecordError, match='cannot be opened.*not a database'):
         open_record(tmp_path)
     assert (tmp_path / 'search.db').read_text().startswith('my notes')
+
+
+def test_a_password_is_not_shown():
+    with pytest.raises(RecordError, match=r'postgresql://me:\*\*\*@nowhere') as raised:
+        Record('postgresql://me:secret@nowhere/search', SPACE, dict(seed=0), 'me')
+    assert 'secret' not in str(raised.value)
 
 
 def test_seconds_add_up(tmp_path):

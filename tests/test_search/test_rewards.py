@@ -120,6 +120,14 @@ def test_a_metric_that_the_evaluator_does_not_have_is_named(tiny_config, monkeyp
         reward(NASFPN, 'w')
 
 
+def test_a_config_without_hooks_trains(tiny_config, tmp_path):
+    cfg = load_config(str(tiny_config))
+    cfg.experiment_name = cfg.visualizer.name = tmp_path.name
+    cfg.default_hooks = None
+    cfg.train_cfg.update(max_epochs=1, val_begin=5)
+    assert train_and_evaluate(cfg, NASFPN, tmp_path / 'trial') == {}
+
+
 def test_a_training_that_diverges_is_an_error(tiny_config, tmp_path):
     cfg = load_config(str(tiny_config))
     cfg.experiment_name = cfg.visualizer.name = tmp_path.name

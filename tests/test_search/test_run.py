@@ -64,6 +64,15 @@ def start(script, env):
                             stderr=subprocess.STDOUT, text=True)
 
 
+def wait_for(path, process):
+    """Wait until a process has written to a file."""
+    until = time.monotonic() + 120
+    while not (path.is_file() and path.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_search_leaves_its_results(tmp_path):
     summary = search(match_config(), tmp_path, 60)
     assert counts_of(summary) == (60, 60, 0, 0) and summary['sampler'] == 'controller'
@@ -125,11 +134,47 @@ def test_a_trial_that_keeps_failing_is_given_up_and_the_search_goes_on(tmp_path)
 
 def test_a_search_in_which_everything_fails_says_why(tmp_path):
     script = {str(call): 'raise' for call in range(50)}
-    with pytest.raises(SearchFailed, match=r'all of the first 3 trials failed.*out of everything'):
-        scripted_search(tmp_path, script, 50, max_retries=0)
-    script = {str(call): 'raise' for call in range(3)}
-    with pytest.raises(RecordError):  # another script is another reward
-        scripted_search(tmp_path, script, 50)
+    words = r'all of the first 3 trials failed.*out of everything(.|\n)*more --retries than 0'
+    with pytest.raises(SearchFailed, match=words):
+        scripted_search(tmp_path, script, 8, max_retries=0, num_workers=1)
+    for call in range(3, 50):  # repaired
+        (tmp_path / 'calls' / str(call)).touch()
+    summary = scripted_search(tmp_path, script, 8, max_retries=1)
+    assert counts_of(summary) == (8, 8, 3, 0)
+
+
+def test_a_search_of_failures_alone_is_one_that_failed(tmp_path):
+    script = {str(call): 'raise' for call in range(50)}
+    for _ in range(2):
+        with pytest.raises(SearchFailed, match='all of the first 2 trials failed'):
+            scripted_search(tmp_path, script, 2, max_retries=0, num_workers=1)
+
+
+def test_a_search_that_is_over_starts_nothing(tmp_path, tool_env):
+    script = write_search(tmp_path, scripted_config(tmp_path, {'4': 'sleep'}), 12, num_workers=1)
+    process = start(script, tool_env)
+    wait_for(tmp_path / 'calls/4', process)
+    process.kill()
+    process.communicate()
+    done = len(completed(tmp_path / 'w'))
+    for _ in range(3):
+        summary = scripted_search(tmp_path, {'4': 'sleep'}, done)
+        assert (summary['completed'], summary['failed'], summary['given_up']) == (done, 1, 0)
+    assert [trial.state.name for trial in trials_of(tmp_path / 'w')].count('RUNNING') == 0
+
+
+def test_fewer_retries_later_do_not_give_up_what_has_completed(tmp_path):
+    script = {'1': 'raise', '2': 'raise'}
+    assert counts_of(scripted_search(tmp_path, script, 5, num_workers=1)) == (5, 5, 2, 0)
+    assert counts_of(scripted_search(tmp_path, script, 9, max_retries=0)) == (9, 9, 2, 0)
+
+
+def test_several_drivers_draw_differently_with_every_sampler(tmp_path):
+    for sampler in ('random', 'tpe', 'nsgaii'):
+        storage = f'sqlite:///{tmp_path}/{sampler}.db'
+        first = [search(match_config(), tmp_path / name, 1, storage=storage, sampler=sampler,
+                        study_name=name)['best'] for name in ('one', 'other')]
+        assert first[0]['genotype'] != first[1]['genotype']
 
 
 def test_several_workers_at_once(tmp_path):
@@ -187,10 +232,7 @@ def test_two_searches_at_once_share_the_trials_of_one_storage(tmp_path, tool_env
     storage = f'sqlite:///{tmp_path}/shared.db'
     script = write_search(tmp_path, match_config(), 80, storage=storage)
     process = start(script, tool_env)
-    until = time.monotonic() + 60
-    while not (tmp_path / 'w/config.py').exists():
-        assert time.monotonic() < until and process.poll() is None
-        time.sleep(0.05)
+    wait_for(tmp_path / 'w/config.py', process)
     mine = search(match_config(), tmp_path / 'mine', 80, storage=storage)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -213,10 +255,24 @@ def test_two_work_dirs_share_the_trials_of_one_storage(tmp_path):
     (dict(evaluator='slurm'), "evaluator is 'slurm'.*local, ray"),
     (dict(sampler='grid'), "sampler is 'grid'"),
     (dict(storage='somewhere'), 'must be a URL'),
+    (dict(max_retries=-1), 'max_retries is -1'),
 ])
 def test_bad_arguments_are_named(arguments, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         search(match_config(), tmp_path / 'w', 5, **arguments)
+
+
+def test_a_number_of_trials_that_is_none_is_named(tmp_path):
+    with pytest.raises(ValueError, match="num_trials is 'many'"):
+        search(match_config(num_trials='many'), tmp_path / 'w')
+    assert not (tmp_path / 'w').exists()
+
+
+def test_a_work_dir_that_cannot_be_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    for work_dir in (tmp_path / 'file', tmp_path / 'file/below'):
+        with pytest.raises(ValueError, match='work dir .* cannot be written'):
+            search(match_config(), work_dir, 5)
 
 
 def test_a_config_without_a_nasfpn_neck_is_refused(tmp_path):
@@ -246,11 +302,7 @@ def kill_at_random_moments(script, work_dir, times, rng, longest, tool_env):
     for _ in range(times):
         process = start(script, tool_env)
         (work_dir / 'config.py').unlink(missing_ok=True)  # written when the record is open
-        until = time.monotonic() + 60
-        while not (work_dir / 'config.py').exists():
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(work_dir / 'config.py', process)
         time.sleep(rng.uniform(0, longest))
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -298,10 +350,7 @@ def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path
     script = write_search(tmp_path, scripted_config(tmp_path, {'0': 'sleep'}), 3, num_workers=1)
     process = start(script, tool_env)
     try:
-        until = time.monotonic() + 60
-        while not (tmp_path / 'calls/0').is_file():
-            assert time.monotonic() < until and process.poll() is None
-            time.sleep(0.1)
+        wait_for(tmp_path / 'calls/0', process)
         with pytest.raises(ValueError, match='another search is running in'):
             scripted_search(tmp_path, {'0': 'sleep'}, 3)
     finally:
@@ -314,13 +363,8 @@ def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp
     script = write_search(tmp_path, scripted_config(tmp_path, {'1': 'sleep'}), 5, num_workers=2,
                           evaluator='ray')
     process = start(script, tool_env)
-    call = tmp_path / 'calls/1'
-    until = time.monotonic() + 120
-    while not (call.is_file() and call.read_text()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    os.kill(int(call.read_text()), signal.SIGKILL)
+    wait_for(tmp_path / 'calls/1', process)
+    os.kill(int((tmp_path / 'calls/1').read_text()), signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     trials = trials_of(tmp_path / 'w')
