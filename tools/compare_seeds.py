@@ -1,6 +1,7 @@
-"""Train configs with several seeds, and show how far the results lie apart."""
+"""Train configs, or a config with several genotypes, with several seeds, and compare the results."""
 import argparse
 import json
+import random
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,13 +9,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from mmnasfpn.analysis.model_tables import SEEDS_PART, check_markdown, write_markdown
-from mmnasfpn.analysis.seeds import draw_seeds, to_markdown, train_seeds
+from mmnasfpn.analysis.model_tables import GENOTYPES_PART, SEEDS_PART, check_markdown, write_markdown
+from mmnasfpn.analysis.seeds import draw_seeds, to_markdown, train_seeds, write_children
+from mmnasfpn.engine.run import load_config
+from mmnasfpn.genotypes import get_genotype
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('configs', nargs='+', help='paths of the configs, of different names')
+    parser.add_argument('--genotypes', nargs='+', default=[], metavar='GENOTYPE',
+                        help='train the config, a single one, with each of these: names or .json files')
+    parser.add_argument('--random-genotypes', type=int, default=0, metavar='N',
+                        help='and with as many random ones (%(default)s)')
+    parser.add_argument('--space', metavar='CONFIG',
+                        help="config whose search space the random ones are of (the config's own)")
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--work-dir', default='work_dirs/seeds', type=Path,
                         help='where the runs are; the same command goes on with them (%(default)s)')
@@ -32,12 +41,29 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'configs: there is no file {missing[0]}')
     if args.jobs < 1 or len(set(args.seeds)) < len(args.seeds):
         parser.error('--jobs must be at least 1, and --seeds different numbers')
-    if args.markdown:
-        try:
-            check_markdown(args.markdown, SEEDS_PART)
-        except ValueError as error:
-            parser.error(str(error))
+    args.part = GENOTYPES_PART if args.genotypes or args.random_genotypes else SEEDS_PART
+    try:
+        if args.markdown:
+            check_markdown(args.markdown, args.part)
+        if args.part == GENOTYPES_PART:
+            args.configs = with_genotypes(args)
+    except ValueError as error:  # GenotypeError is one
+        parser.error(str(error))
     return args
+
+
+def with_genotypes(args: argparse.Namespace) -> list[str]:
+    """Write a child of the config for each genotype, and return their paths."""
+    if len(args.configs) > 1:
+        raise ValueError('--genotypes and --random-genotypes go with a single config')
+    genotypes = {Path(genotype).stem: get_genotype(genotype) for genotype in args.genotypes}
+    if len(genotypes) < len(args.genotypes):
+        raise ValueError(f'--genotypes: two of {args.genotypes} have the same name')
+    if args.random_genotypes:
+        from mmnasfpn.search.run import space_of  # needs the extra of the search
+        space, rng = space_of(load_config(args.space or args.configs[0])), random.Random(0)
+        genotypes |= {f'random_{index}': space.sample(rng) for index in range(args.random_genotypes)}
+    return write_children(args.configs[0], genotypes, args.work_dir / 'configs')
 
 
 def main() -> None:
@@ -55,7 +81,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps([asdict(run) for run in runs], indent=1) + '\n')
     if args.markdown:
-        write_markdown(args.markdown, table, SEEDS_PART)
+        write_markdown(args.markdown, table, args.part)
     if args.picture:
         draw_seeds(runs, args.picture)
     if any(run.ap is None for run in runs):

@@ -9,7 +9,8 @@ from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNe
 
 #: Parts of a Markdown file that are written anew, each between two marks.
 MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
-SEEDS_PART, ANYTIME_PART, SAMPLERS_PART = 'seeds', 'exits', 'samplers'
+SEEDS_PART, ANYTIME_PART = 'seeds', 'exits'
+SAMPLERS_PART, GENOTYPES_PART = 'samplers', 'genotypes'
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

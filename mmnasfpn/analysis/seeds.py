@@ -4,7 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 import mmnasfpn
 from mmnasfpn.analysis.model_tables import to_table
 from mmnasfpn.analysis.pictures import read_log
+from mmnasfpn.genotypes import Genotype
 
 _TRAIN = Path(mmnasfpn.__file__).parent / '.mim/tools/train.py'
 
@@ -35,6 +36,25 @@ class Run:
     seed: int
     ap: float | None
     reason: str = ''
+
+
+def write_children(config: str | os.PathLike[str], genotypes: Mapping[str, Genotype],
+                   folder: str | os.PathLike[str]) -> list[str]:
+    """Write a child of a config for each genotype, and return their paths.
+
+    Args:
+        config (str | PathLike): A config with a NASFPN neck.
+        genotypes (Mapping[str, Genotype]): The genotypes, by what to call their configs.
+        folder (str | PathLike): Where to write ``<name>.py`` and ``<name>.json``.
+    """
+    folder = Path(folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, genotype in genotypes.items():
+        (folder / f'{name}.json').write_text(genotype.to_json())
+        (folder / f'{name}.py').write_text(
+            f'_base_ = [{str(Path(config).absolute())!r}]\n'
+            f"model = dict(neck=dict(genotype={str(folder / f'{name}.json')!r}))\n")
+    return [str(folder / f'{name}.py') for name in genotypes]
 
 
 def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os.PathLike[str],

@@ -4,10 +4,13 @@ import runpy
 import sys
 
 import pytest
+from mmengine.config import Config
 
 from mmnasfpn.analysis import seeds as module
 from mmnasfpn.analysis.seeds import Run, draw_seeds, to_markdown, train_seeds
-from tests.conftest import REPO, run_python
+from mmnasfpn.genotypes import get_genotype
+from mmnasfpn.search import SearchSpace
+from tests.conftest import DEMO_CONFIG, REPO, run_python
 
 # Stands in for tools/train.py: seed 3 fails, seed 2 detects nothing in the end, others get an AP.
 TRAIN = '''
@@ -97,7 +100,28 @@ def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env
     assert "randomness = dict(seed=5)" in (tmp_path / 'w/tiny/seed_5/tiny.py').read_text()
 
 
+def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, monkeypatch):
+    work_dir, calls = train
+    (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())
+    monkeypatch.setattr(sys, 'argv', [
+        'compare_seeds.py', str(tiny_config), '--genotypes', str(tmp_path / 'best.json'), 'fpn',
+        '--random-genotypes', '2', '--seeds', '0', '1', '--work-dir', str(work_dir), '--json',
+        str(tmp_path / 's.json')])
+    runpy.run_path(str(REPO / 'tools/compare_seeds.py'), run_name='__main__')
+    names = ['best', 'fpn', 'random_0', 'random_1']
+    runs = json.loads((tmp_path / 's.json').read_text())
+    assert [(run['config'], run['seed']) for run in runs] == [(n, s) for n in names for s in (0, 1)]
+    trained = [get_genotype(Config.fromfile(work_dir / f'configs/{name}.py').model.neck.genotype)
+               for name in names]
+    assert trained[:2] == [get_genotype('nasfpn'), get_genotype('fpn')]
+    assert trained[2] != trained[3] and all(genotype in SearchSpace() for genotype in trained[2:])
+    assert len(calls()) == 8
+
+
 @pytest.mark.parametrize(('arguments', 'words'), [
+    ([__file__, str(DEMO_CONFIG), '--genotypes', 'fpn'], 'go with a single config'),
+    ([__file__, '--genotypes', 'fpn', 'a/fpn.json'], 'a/fpn.json'),
+    ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
     (['a/x.py', 'b/x.py'], 'same name'),
     (['nosuch.py'], 'no file nosuch.py'),
     ([__file__, '--jobs', '0'], '--jobs must be at least 1'),
