@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 _LAST = 200  # trials whose mean is shown
 _LINE_EVERY = 30.0  # seconds, where the output is no terminal
@@ -32,22 +34,24 @@ class Progress:
         self.last = deque(rewards, _LAST)
         self.architectures = set(architectures)
         self.console = Console()
-        self._bar = RichProgress(
-            TextColumn('Searching'), BarColumn(), MofNCompleteColumn(),
-            TextColumn('{task.fields[text]}'), TimeElapsedColumn(), console=self.console,
-            disable=not self.console.is_terminal)
-        self._task = self._bar.add_task('', total=num_trials, completed=self.num_before, text='')
+        self._bar = RichProgress(TextColumn('Searching'), BarColumn(), MofNCompleteColumn(),
+                                 TimeElapsedColumn())
+        self._task = self._bar.add_task('', total=num_trials, completed=self.num_before)
+        # Two lines, which fit a narrow terminal.
+        self._live = Live(console=self.console, refresh_per_second=2, get_renderable=lambda: Group(
+            self._bar.get_renderable(), Text(self.text)))
         self._start = self._written = time.monotonic()
 
     def __enter__(self) -> 'Progress':
-        self._bar.start()
-        self._show()
+        if self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._bar.stop()
-        if not self.console.is_terminal:
+        if self.console.is_terminal:
+            self._live.stop()
+        else:
             self._line()
 
     def complete(self, reward: float, architecture: str) -> None:
@@ -86,7 +90,7 @@ class Progress:
         return f'{hours}:{minutes:02}:{seconds:02} left'
 
     def _show(self) -> None:
-        self._bar.update(self._task, completed=self.num_completed + self.num_given_up, text=self.text)
+        self._bar.update(self._task, completed=self.num_completed + self.num_given_up)
         if not self.console.is_terminal and time.monotonic() - self._written > _LINE_EVERY:
             self._line()
 
