@@ -1,4 +1,5 @@
-# MobileNetV2, NAS-FPNLite 3 @ 48 at 320x320. PROVISIONAL: the paper's 15 cells are not published.
+# MobileNetV2, NAS-FPNLite 3 @ 48 at 320x320. The 15 cells are of a search
+# of ours: the paper's are not published.
 _base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco.py'
 
 model = dict(

@@ -1,5 +1,5 @@
 # MobileNetV2, NAS-FPNLite 7 @ 64 at 320x320, with a head after each of the 7 stacks: exits after any of
-# them. PROVISIONAL: the paper's 15 cells are not published.
+# them. The 15 cells are of a search of ours: the paper's are not published.
 _base_ = './retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco.py'
 
 model = dict(

@@ -21,7 +21,7 @@ PAPER_CLASSES, COCO_CLASSES = 90, 80
 _HERE = Path(__file__).parent
 _OURS = Path(mmnasfpn.__file__).parent / '.mim' / 'configs' / 'nasfpn'
 _MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
-_PROVISIONAL = "NAS-FPNLite's genotype is provisional: the paper's 15 cells are not published"
+_SEARCHED = "NAS-FPNLite's genotype is of a search of ours: the paper's 15 cells are not published"
 _AMOEBANET = 'AmoebaNet-D is of 15 cells and 256 filters, which fit best: its size is not published'
 
 
@@ -50,9 +50,9 @@ TABLE_1: dict[str, Source] = {
     'fpnlite-mbv2-64-320': Source('retinanet-lite_mobilenetv2_fpnlite-64_320-55e_coco'),
     'fpnlite-mbv2-128-320': Source('retinanet-lite_mobilenetv2_fpnlite-128_320-55e_coco'),
     'nasfpnlite-mbv2-3x48-320': Source(
-        'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-55e_coco', _PROVISIONAL),
+        'retinanet-lite_mobilenetv2_nasfpnlite-3x48_320-55e_coco', _SEARCHED),
     'nasfpnlite-mbv2-7x64-320': Source(
-        'retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco', _PROVISIONAL),
+        'retinanet-lite_mobilenetv2_nasfpnlite-7x64_320-55e_coco', _SEARCHED),
     'yolov3-608': Source('mmdet::yolo/yolov3_d53_8xb8-ms-608-273e_coco'),
     'cornernet-512': Source('mmdet::cornernet/cornernet_hourglass104_8xb6-210e-mstest_coco'),
     'maskrcnn-x152': Source(

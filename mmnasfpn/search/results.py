@@ -149,7 +149,8 @@ def draw_search(rewards: Sequence[float], num_unique: Sequence[int],
     left.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2,
               label='best so far')
     left.set(xlabel='completed trials', ylabel='reward', title='Rewards')
-    left.legend(loc='lower right')
+    left.set_ylim(top=left.get_ylim()[1] + 0.15 * np.ptp(left.get_ylim()))  # for the legend
+    left.legend(loc='upper left', ncols=3)
     right.plot(numbers, num_unique, color='#1f4e8c', label='different architectures')
     right.plot(numbers, numbers, color='#7b8794', linestyle='--', linewidth=1,
                label='if all were different')

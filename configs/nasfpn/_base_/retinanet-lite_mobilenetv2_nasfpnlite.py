@@ -1,5 +1,5 @@
-# RetinaNet with MobileNetV2 and NAS-FPNLite 7 @ 64 on P3 to P6 (section 4.3). PROVISIONAL: the paper's
-# 15 cells are not published; the genotype is one of its search space.
+# RetinaNet with MobileNetV2 and NAS-FPNLite 7 @ 64 on P3 to P6 (section 4.3). The 15
+# cells are of a search of ours: the paper's are not published.
 _base_ = './retinanet_r50_nasfpn.py'
 
 # TensorFlow's momentum 0.997.
