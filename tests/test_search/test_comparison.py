@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmnasfpn.search.comparison import compare, contestants, draw_comparison, to_markdown
 from tests.conftest import REPO, run_python
 
+pytestmark = pytest.mark.usefixtures('no_graphs')
 MATCH = REPO / 'configs/nasfpn/search/match.py'
 
 

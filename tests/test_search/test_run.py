@@ -1,10 +1,7 @@
-"""Whole searches: what they leave, and what a kill at any moment cannot take."""
+"""Whole searches: how they go on, what fails in them, what they refuse."""
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
 import time
 
 import optuna
@@ -14,79 +11,25 @@ from optuna.trial import TrialState
 
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
-from mmnasfpn.search import SearchSpace, canonical
+from mmnasfpn.search import canonical
 from mmnasfpn.search.record import RecordError
 from mmnasfpn.search.run import SearchFailed, search
 from tests.conftest import DEMO_CONFIG, REPO, run_python
+from tests.test_search.searches import (
+    MATCH,
+    completed,
+    counts_of,
+    match_config,
+    retries_of,
+    scripted_config,
+    scripted_search,
+    start,
+    trials_of,
+    wait_for,
+    write_search,
+)
 
-MATCH = REPO / 'configs/nasfpn/search/match.py'
-#: A controller that learns often.
-OFTEN = dict(batch_size=4, hidden_size=16)
-
-
-def match_config(**changes):
-    return Config({**Config.fromfile(MATCH).to_dict(), 'controller': OFTEN, **changes})
-
-
-def scripted_config(tmp_path, script=None, **options):
-    """A search in a small space, of 72 written genotypes, with a reward that does as it is told."""
-    return Config(dict(
-        custom_imports=dict(imports=['tests.test_search.rewards']),
-        search_space=dict(min_level=0, max_level=1, num_intermediate=1, ops=['sum']), controller=OFTEN,
-        reward=dict(type='Scripted', folder=str(tmp_path / 'calls'), script=script, **options)))
-
-
-def scripted_search(tmp_path, script, num_trials, **options):
-    import tests.test_search.rewards  # noqa: F401
-    return search(scripted_config(tmp_path, script), tmp_path / 'w', num_trials, **options)
-
-
-def trials_of(work_dir):
-    study = optuna.load_study(storage=f'sqlite:///{work_dir}/search.db', study_name='nasfpn-search')
-    return study.get_trials()
-
-
-def completed(work_dir):
-    trials = [trial for trial in trials_of(work_dir) if trial.state is TrialState.COMPLETE]
-    return sorted(trials, key=lambda trial: trial.datetime_complete)
-
-
-def retries_of(failed, trials):
-    return [trial for trial in trials if trial.user_attrs.get('retry_of') == failed.number]
-
-
-def counts_of(summary):
-    return tuple(summary[key] for key in ('trials', 'completed', 'failed', 'given_up'))
-
-
-def start(script, env):
-    return subprocess.Popen([sys.executable, script], env=env, cwd=REPO, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for(path, process):
-    """Wait until a process has written to a file."""
-    until = time.monotonic() + 120
-    while not (path.is_file() and path.read_text()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def test_a_search_leaves_its_results(tmp_path):
-    summary = search(match_config(), tmp_path, 60)
-    assert counts_of(summary) == (60, 60, 0, 0) and summary['sampler'] == 'controller'
-    rewards = [trial.value for trial in completed(tmp_path)]
-    assert summary['best']['reward'] == max(rewards)
-    assert summary['mean_reward_last_200'] == pytest.approx(sum(rewards) / 60)
-    assert 0 < summary['seconds'] < 60
-    best = get_genotype(tmp_path / 'best.json')
-    assert best.to_dict() == summary['best']['genotype'] and best in SearchSpace()
-    top = json.loads((tmp_path / 'top.json').read_text())
-    assert [found['reward'] for found in top] == sorted(rewards, reverse=True)[:10]
-    assert top[0]['genotype'] == best.to_dict()
-    for picture in ('search.png', 'architectures.png'):
-        assert (tmp_path / picture).stat().st_size > 10_000
+pytestmark = pytest.mark.usefixtures('no_graphs')
 
 
 def test_a_search_goes_on_up_to_the_number_of_trials(tmp_path):
@@ -280,70 +223,6 @@ def test_a_config_without_a_nasfpn_neck_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"type 'mmnasfpn\.FPN'.*'mmnasfpn\.NASFPN'"):
         search(cfg, tmp_path / 'w')
     assert not (tmp_path / 'w').exists()
-
-
-def write_search(tmp_path, config, num_trials, **options):
-    """Write a script that searches, for a process of its own, and return it."""
-    path = tmp_path / 'script.py'
-    path.write_text(f'''
-import sys
-sys.path.insert(0, {str(REPO)!r})
-from mmengine.config import Config
-from mmnasfpn.search.run import search
-if __name__ == '__main__':
-    import tests.test_search.rewards
-    search(Config({config.to_dict()!r}), {str(tmp_path / 'w')!r}, {num_trials}, **{options!r})
-''')
-    return path
-
-
-def kill_at_random_moments(script, work_dir, times, rng, longest, tool_env):
-    """Start a search again and again and kill it once it is under way."""
-    for _ in range(times):
-        process = start(script, tool_env)
-        (work_dir / 'config.py').unlink(missing_ok=True)  # written when the record is open
-        wait_for(work_dir / 'config.py', process)
-        time.sleep(rng.uniform(0, longest))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-
-
-def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path, tool_env):
-    num_trials = 150
-    work_dir = tmp_path / 'w'
-    script = write_search(tmp_path, match_config(), num_trials)
-    kill_at_random_moments(script, work_dir, 10, random.Random(0), 0.5, tool_env)
-    killed = trials_of(work_dir)
-    assert 0 < len(killed) < num_trials
-    run_python(script, env=tool_env)
-    search(match_config(), tmp_path / 'uninterrupted', num_trials)
-    # Draw by draw and reward by reward the same: the controller was never reset.
-    assert [(trial.params, trial.value) for trial in completed(work_dir)] == [
-        (trial.params, trial.value) for trial in completed(tmp_path / 'uninterrupted')]
-    assert len(completed(work_dir)) == num_trials
-    # What was finished before a kill stands as it was.
-    after = {trial.number: trial for trial in trials_of(work_dir)}
-    for trial in killed:
-        if trial.state is TrialState.COMPLETE:
-            assert (after[trial.number].params, after[trial.number].value) == (trial.params, trial.value)
-    assert not any(trial.state is TrialState.RUNNING for trial in after.values())
-
-
-def test_a_search_with_workers_that_is_killed_loses_and_repeats_no_finished_trial(tmp_path, tool_env):
-    num_trials = 14
-    work_dir = tmp_path / 'w'
-    script = write_search(tmp_path, scripted_config(tmp_path, seconds=0.1), num_trials, num_workers=2)
-    kill_at_random_moments(script, work_dir, 3, random.Random(1), 2.0, tool_env)
-    run_python(script, env=tool_env)
-    trials = trials_of(work_dir)
-    evaluated = [trial.user_attrs['architecture'] for trial in trials
-                 if trial.state is TrialState.COMPLETE and 'reused_from' not in trial.user_attrs]
-    assert len(completed(work_dir)) == num_trials
-    assert len(evaluated) == len(set(evaluated))
-    for trial in trials:
-        if trial.state is TrialState.FAIL and trial.params:
-            retry, = retries_of(trial, trials)
-            assert retry.params == trial.params
 
 
 def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path, tool_env):

@@ -1,0 +1,79 @@
+"""Searches that take no time, in this process or in one of their own."""
+import subprocess
+import sys
+import time
+
+import optuna
+from mmengine.config import Config
+from optuna.trial import TrialState
+
+from mmnasfpn.search.run import search
+from tests.conftest import REPO
+
+MATCH = REPO / 'configs/nasfpn/search/match.py'
+#: A controller that learns often.
+OFTEN = dict(batch_size=4, hidden_size=16)
+
+
+def match_config(**changes):
+    return Config({**Config.fromfile(MATCH).to_dict(), 'controller': OFTEN, **changes})
+
+
+def scripted_config(tmp_path, script=None, **options):
+    """A search in a small space, of 72 written genotypes, with a reward that does as it is told."""
+    return Config(dict(
+        custom_imports=dict(imports=['tests.test_search.rewards']),
+        search_space=dict(min_level=0, max_level=1, num_intermediate=1, ops=['sum']), controller=OFTEN,
+        reward=dict(type='Scripted', folder=str(tmp_path / 'calls'), script=script, **options)))
+
+
+def scripted_search(tmp_path, script, num_trials, **options):
+    import tests.test_search.rewards  # noqa: F401
+    return search(scripted_config(tmp_path, script), tmp_path / 'w', num_trials, **options)
+
+
+def trials_of(work_dir):
+    study = optuna.load_study(storage=f'sqlite:///{work_dir}/search.db', study_name='nasfpn-search')
+    return study.get_trials()
+
+
+def completed(work_dir):
+    trials = [trial for trial in trials_of(work_dir) if trial.state is TrialState.COMPLETE]
+    return sorted(trials, key=lambda trial: trial.datetime_complete)
+
+
+def retries_of(failed, trials):
+    return [trial for trial in trials if trial.user_attrs.get('retry_of') == failed.number]
+
+
+def counts_of(summary):
+    return tuple(summary[key] for key in ('trials', 'completed', 'failed', 'given_up'))
+
+
+def start(script, env):
+    return subprocess.Popen([sys.executable, script], env=env, cwd=REPO, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path, process):
+    """Wait until a process has written to a file."""
+    until = time.monotonic() + 120
+    while not (path.is_file() and path.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def write_search(tmp_path, config, num_trials, **options):
+    """Write a script that searches, for a process of its own, and return it."""
+    path = tmp_path / 'script.py'
+    path.write_text(f'''
+import sys
+sys.path.insert(0, {str(REPO)!r})
+from mmengine.config import Config
+from mmnasfpn.search.run import search
+if __name__ == '__main__':
+    import tests.test_search.rewards
+    search(Config({config.to_dict()!r}), {str(tmp_path / 'w')!r}, {num_trials}, **{options!r})
+''')
+    return path
