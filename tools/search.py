@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mmnasfpn._files import write_text
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
 
 try:
     from mmnasfpn.search.evaluators import EVALUATORS
     from mmnasfpn.search.record import STUDY_NAME
-    from mmnasfpn.search.results import write_text
     from mmnasfpn.search.run import SearchFailed, search
     from mmnasfpn.search.samplers import SAMPLERS
 except ModuleNotFoundError as error:

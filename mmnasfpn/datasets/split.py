@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 from mmnasfpn._checks import check_whole_number
+from mmnasfpn._files import write_text
 
 #: Pictures of COCO's train2017 that the paper holds out for the reward (section 4.2).
 NUM_HELD_OUT = 7392
@@ -56,7 +57,5 @@ def split_coco(ann_file: str | os.PathLike[str], train_file: str | os.PathLike[s
         images = [image for image in data['images'] if (image['id'] in held_out) == is_held_out]
         kept = [ann for image, ann in annotations if (image in held_out) == is_held_out]
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f'{path.name}.unfinished')
-        unfinished.write_text(json.dumps({**data, 'images': images, 'annotations': kept}))
-        os.replace(unfinished, path)
+        write_text(path, json.dumps({**data, 'images': images, 'annotations': kept}))
     return len(ids) - num_held_out, num_held_out

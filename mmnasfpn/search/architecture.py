@@ -153,8 +153,6 @@ class _Writer:
                 inputs, ends = self._split_sum(inputs, loose)
             if loose - set(inputs) != ends:
                 return None
-        elif cell.op == 'sum' and len(inputs) > 2:
-            raise AssertionError('only outputs have loose ends')
         if cell.op == 'sum' or self.levels[cell.merged[0]] != self.levels[cell.merged[1]]:
             inputs.sort()
         return MergingCell(cell.level, cell.op, tuple(inputs), cell.is_output)

@@ -2,8 +2,9 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
+from mmnasfpn._files import write_text
 from mmnasfpn.analysis.genotype_drawing import graph_figure
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.record import Record, is_given_up, last_failures
@@ -61,7 +63,11 @@ class Results:
         self.num_trials = sum(is_whole(trial, len(record.space.decisions))
                               and RETRY_OF not in trial.user_attrs for trial in trials)
 
-    @property
+    @cached_property
+    def _times(self) -> Counter[str]:
+        return Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
+
+    @cached_property
     def num_unique(self) -> list[int]:
         """How many different architectures there were after each completed trial."""
         seen: set[str] = set()
@@ -73,23 +79,21 @@ class Results:
 
     def top(self, number: int = _TOP) -> list[Found]:
         """Return the best genotypes, the best first; of equal ones the one that came first."""
-        times = Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
         evaluated = [trial for trial in self.completed if REUSED_FROM not in trial.user_attrs]
         evaluated.sort(key=lambda trial: trial.values[0], reverse=True)
-        return [self._found(trial, times) for trial in evaluated[:number]]
+        return [self._found(trial) for trial in evaluated[:number]]
 
     def improvements(self) -> list[Found]:
         """Return the genotypes that were better than all before them, in order."""
-        times = Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
         improvements: list[Found] = []
         for trial, reward in zip(self.completed, self.rewards, strict=True):
             if not improvements or reward > improvements[-1].reward:
-                improvements.append(self._found(trial, times))
+                improvements.append(self._found(trial))
         return improvements
 
-    def _found(self, trial: FrozenTrial, times: Mapping[str, int]) -> Found:
+    def _found(self, trial: FrozenTrial) -> Found:
         return Found(trial.values[0], self.record.genotype(trial), trial.number,
-                     times[trial.user_attrs[ARCHITECTURE]])
+                     self._times[trial.user_attrs[ARCHITECTURE]])
 
     def summary(self, sampler: str, seconds: float) -> dict[str, Any]:
         """Return the results as plain data: ``best`` and the mean are None while nothing is completed.
@@ -194,10 +198,3 @@ def draw_architectures(improvements: Sequence[Found], out: str | os.PathLike[str
     FigureCanvasAgg(figure)
     figure.figimage(sheet)
     figure.savefig(out, dpi=100)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file at once or not at all."""
-    unfinished = path.with_name(f'{path.name}.unfinished')
-    unfinished.write_text(text, encoding='utf-8')
-    os.replace(unfinished, path)

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from optuna.trial import FrozenTrial
 
 from mmnasfpn._checks import check_whole_number
+from mmnasfpn._files import write_text
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search.evaluators import (
     EVALUATORS,
@@ -26,7 +27,7 @@ from mmnasfpn.search.evaluators import (
 )
 from mmnasfpn.search.progress import Progress
 from mmnasfpn.search.record import STUDY_NAME, Attempt, Record, is_given_up
-from mmnasfpn.search.results import Results, write_text
+from mmnasfpn.search.results import Results
 from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.space import SearchSpace
