@@ -92,7 +92,7 @@ class Results:
         return improvements
 
     def _found(self, trial: FrozenTrial) -> Found:
-        return Found(trial.values[0], self.record.genotype(trial), trial.number,
+        return Found(trial.values[0], self.record.genotype(trial.params), trial.number,
                      self._times[trial.user_attrs[ARCHITECTURE]])
 
     def summary(self, sampler: str, seconds: float) -> dict[str, Any]:

@@ -42,15 +42,14 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
         num_trials (int): How many trials the record holds already. Optuna's own samplers do not keep
             their random state, so that one that is continued gets another seed than one that begins.
         controller (Mapping | None): Further arguments of :class:`ControllerSampler`.
-        owner (str): Who draws, where several do from one record, so that Optuna's samplers do not draw
-            the same for all of them.
+        owner (str): Who draws, where several do from one record, so that they do not draw the same.
 
     Raises:
         ValueError: If there is no such sampler, or the controller's arguments do not fit.
     """
     if name == 'controller':
         try:
-            return ControllerSampler(space, seed, **(controller or {}))
+            return ControllerSampler(space, seed, owner=owner, **(controller or {}))
         except TypeError as error:
             raise ValueError(f'controller: {error}') from None
     if name not in SAMPLERS:
@@ -83,6 +82,8 @@ class ControllerSampler(BaseSampler):
         hidden_size (int): Size of the LSTM. Defaults to 100.
         max_lag (int): How often the controller may have learned between the draw of a trial and its
             completion; it learns nothing from a trial that took longer. Defaults to 20.
+        owner (str): Who draws, where several controllers of one seed draw for one record. Defaults to
+            ``''``.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -91,7 +92,7 @@ class ControllerSampler(BaseSampler):
     def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 20, epochs: int = 4,
                  lr: float = 0.001, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
-                 max_lag: int = 20) -> None:
+                 max_lag: int = 20, owner: str = '') -> None:
         for name, number, least in (
                 ('seed', seed, 0), ('batch_size', batch_size, 2), ('epochs', epochs, 1),
                 ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
@@ -112,6 +113,7 @@ class ControllerSampler(BaseSampler):
         self.baseline_decay = baseline_decay
         self.max_grad_norm = max_grad_norm
         self.max_lag = max_lag
+        self.owner = owner
         self.baseline: float | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -136,17 +138,31 @@ class ControllerSampler(BaseSampler):
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial,
                         search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Learn from what has completed, and draw a trial."""
-        trials = study.get_trials(deepcopy=False)
+        """Learn from what has completed, and draw the decisions of a trial."""
+        params, system_attrs = self.draw(study.get_trials(deepcopy=False), trial.number)
+        for key, value in system_attrs.items():
+            study._storage.set_trial_system_attr(trial._trial_id, key, value)
+        return params
+
+    def draw(self, trials: Sequence[FrozenTrial],
+             number: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Learn from what has completed, and draw a trial, without writing it anywhere.
+
+        Args:
+            trials (Sequence[FrozenTrial]): All trials of the study.
+            number (int | None): Number of the trial. Defaults to None: that of the next one.
+
+        Returns:
+            tuple[dict, dict]: Its parameters, and the system attributes that it must be given.
+        """
         self.learn(trials)
-        study._storage.set_trial_system_attr(trial._trial_id, _POLICY, self.num_updates)
-        number = draw_number(trial.number, trials, len(self._names))
+        number = draw_number(len(trials) if number is None else number, trials, len(self._names))
         # Mixed, since PyTorch looks at 32 bits of a seed only.
-        seed = random.Random(self.seed * 2 ** 64 + number).getrandbits(32)
+        seed = random.Random(f'{self.seed} {number} {self.owner}').getrandbits(32)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad(), _one_thread():
             actions = self.controller(generator=generator).actions[0].tolist()
-        return dict(zip(self._names, actions, strict=True))
+        return dict(zip(self._names, actions, strict=True)), {_POLICY: self.num_updates}
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:

@@ -1,12 +1,12 @@
 """Searches that take no time, in this process or in one of their own."""
-import subprocess
-import sys
+import multiprocessing
 import time
 
 import optuna
 from mmengine.config import Config
 from optuna.trial import TrialState
 
+import tests.test_search.rewards  # noqa: F401
 from mmnasfpn.search.run import search
 from tests.conftest import REPO
 
@@ -28,7 +28,6 @@ def scripted_config(tmp_path, script=None, **options):
 
 
 def scripted_search(tmp_path, script, num_trials, **options):
-    import tests.test_search.rewards  # noqa: F401
     return search(scripted_config(tmp_path, script), tmp_path / 'w', num_trials, **options)
 
 
@@ -50,30 +49,31 @@ def counts_of(summary):
     return tuple(summary[key] for key in ('trials', 'completed', 'failed', 'given_up'))
 
 
-def start(script, env):
-    return subprocess.Popen([sys.executable, script], env=env, cwd=REPO, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+def start(config, work_dir, num_trials, **options):
+    """Start a search in a process of its own.
+
+    It is forked from a server that has imported what it needs, which would take longer than the search.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_search, args=(config.to_dict(), work_dir, num_trials, options))
+    process.start()
+    return process
+
+
+def _search(config, work_dir, num_trials, options):
+    search(Config(config), work_dir, num_trials, **options)
 
 
 def wait_for(path, process):
     """Wait until a process has written to a file."""
     until = time.monotonic() + 120
     while not (path.is_file() and path.read_text()):
-        assert process.poll() is None, process.communicate()[0]
+        assert process.is_alive(), process.exitcode
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
-def write_search(tmp_path, config, num_trials, **options):
-    """Write a script that searches, for a process of its own, and return it."""
-    path = tmp_path / 'script.py'
-    path.write_text(f'''
-import sys
-sys.path.insert(0, {str(REPO)!r})
-from mmengine.config import Config
-from mmnasfpn.search.run import search
-if __name__ == '__main__':
-    import tests.test_search.rewards
-    search(Config({config.to_dict()!r}), {str(tmp_path / 'w')!r}, {num_trials}, **{options!r})
-''')
-    return path
+def kill(process):
+    process.kill()
+    process.join()

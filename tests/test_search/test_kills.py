@@ -1,46 +1,42 @@
 """What a kill at any moment of a search cannot take."""
 import random
-import signal
 import time
 
 import pytest
 from optuna.trial import TrialState
 
 from mmnasfpn.search.run import search
-from tests.conftest import run_python
 from tests.test_search.searches import (
     completed,
+    kill,
     match_config,
     retries_of,
     scripted_config,
     start,
     trials_of,
     wait_for,
-    write_search,
 )
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
 
 
-def kill_at_random_moments(script, work_dir, times, rng, longest, tool_env):
+def kill_at_random_moments(times, rng, longest, config, work_dir, num_trials, **options):
     """Start a search again and again and kill it once it is under way."""
     for _ in range(times):
-        process = start(script, tool_env)
         (work_dir / 'config.py').unlink(missing_ok=True)  # written when the record is open
+        process = start(config, work_dir, num_trials, **options)
         wait_for(work_dir / 'config.py', process)
         time.sleep(rng.uniform(0, longest))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        kill(process)
 
 
-def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path, tool_env):
-    num_trials = 150
+def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path):
+    num_trials = 100
     work_dir = tmp_path / 'w'
-    script = write_search(tmp_path, match_config(), num_trials)
-    kill_at_random_moments(script, work_dir, 10, random.Random(0), 0.5, tool_env)
+    kill_at_random_moments(10, random.Random(0), 0.5, match_config(), work_dir, num_trials)
     killed = trials_of(work_dir)
     assert 0 < len(killed) < num_trials
-    run_python(script, env=tool_env)
+    search(match_config(), work_dir, num_trials)
     search(match_config(), tmp_path / 'uninterrupted', num_trials)
     # Draw by draw and reward by reward the same: the controller was never reset.
     assert [(trial.params, trial.value) for trial in completed(work_dir)] == [
@@ -54,12 +50,12 @@ def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path, too
     assert not any(trial.state is TrialState.RUNNING for trial in after.values())
 
 
-def test_a_search_with_workers_that_is_killed_loses_and_repeats_no_finished_trial(tmp_path, tool_env):
+def test_a_search_with_workers_that_is_killed_loses_and_repeats_no_finished_trial(tmp_path):
     num_trials = 14
     work_dir = tmp_path / 'w'
-    script = write_search(tmp_path, scripted_config(tmp_path, seconds=0.1), num_trials, num_workers=2)
-    kill_at_random_moments(script, work_dir, 3, random.Random(1), 2.0, tool_env)
-    run_python(script, env=tool_env)
+    config = scripted_config(tmp_path, seconds=0.1)
+    kill_at_random_moments(3, random.Random(1), 2.0, config, work_dir, num_trials, num_workers=2)
+    search(config, work_dir, num_trials, num_workers=2)
     trials = trials_of(work_dir)
     evaluated = [trial.user_attrs['architecture'] for trial in trials
                  if trial.state is TrialState.COMPLETE and 'reused_from' not in trial.user_attrs]

@@ -35,7 +35,7 @@ def test_a_trial_is_drawn_and_completed(tmp_path):
     again = open_record(tmp_path)
     trial, = again.trials
     assert trial.value == 0.5 and trial.user_attrs[ARCHITECTURE] == attempt.architecture
-    assert again.genotype(trial) == attempt.genotype
+    assert again.genotype(trial.params) == attempt.genotype
 
 
 def test_sqlite_writes_ahead(tmp_path):
@@ -79,7 +79,7 @@ def test_a_draw_that_was_cut_after_its_last_decision_is_tried_again(tmp_path):
     record = open_record(tmp_path)
     record.study.ask(record._distributions)  # as if killed before anything else was written
     retry, = retries(open_record(tmp_path))
-    assert retry.genotype == record.genotype(record.trials[0])
+    assert retry.genotype == record.genotype(record.trials[0].params)
 
 
 def test_a_failure_is_tried_again_up_to_the_limit(tmp_path):

@@ -19,6 +19,7 @@ from tests.test_search.searches import (
     MATCH,
     completed,
     counts_of,
+    kill,
     match_config,
     retries_of,
     scripted_config,
@@ -26,7 +27,6 @@ from tests.test_search.searches import (
     start,
     trials_of,
     wait_for,
-    write_search,
 )
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
@@ -93,12 +93,10 @@ def test_a_search_of_failures_alone_is_one_that_failed(tmp_path):
             scripted_search(tmp_path, script, 2, max_retries=0, num_workers=1)
 
 
-def test_a_search_that_is_over_starts_nothing(tmp_path, tool_env):
-    script = write_search(tmp_path, scripted_config(tmp_path, {'4': 'sleep'}), 12, num_workers=1)
-    process = start(script, tool_env)
+def test_a_search_that_is_over_starts_nothing(tmp_path):
+    process = start(scripted_config(tmp_path, {'4': 'sleep'}), tmp_path / 'w', 12, num_workers=1)
     wait_for(tmp_path / 'calls/4', process)
-    process.kill()
-    process.communicate()
+    kill(process)
     done = len(completed(tmp_path / 'w'))
     for _ in range(3):
         summary = scripted_search(tmp_path, {'4': 'sleep'}, done)
@@ -171,14 +169,13 @@ def test_a_storage_of_another_search_is_refused(tmp_path):
     assert not (tmp_path / 'other/config.py').exists()
 
 
-def test_two_searches_at_once_share_the_trials_of_one_storage(tmp_path, tool_env):
+def test_two_searches_at_once_share_the_trials_of_one_storage(tmp_path):
     storage = f'sqlite:///{tmp_path}/shared.db'
-    script = write_search(tmp_path, match_config(), 80, storage=storage)
-    process = start(script, tool_env)
+    process = start(match_config(), tmp_path / 'w', 80, storage=storage)
     wait_for(tmp_path / 'w/config.py', process)
     mine = search(match_config(), tmp_path / 'mine', 80, storage=storage)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
+    process.join(60)
+    assert process.exitcode == 0
     assert 80 <= mine['completed'] <= 82
     study = optuna.load_study(storage=storage, study_name='nasfpn-search')
     owners = [trial.user_attrs['owner'] for trial in study.get_trials()]
@@ -225,27 +222,24 @@ def test_a_config_without_a_nasfpn_neck_is_refused(tmp_path):
     assert not (tmp_path / 'w').exists()
 
 
-def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path, tool_env):
-    script = write_search(tmp_path, scripted_config(tmp_path, {'0': 'sleep'}), 3, num_workers=1)
-    process = start(script, tool_env)
+def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path):
+    process = start(scripted_config(tmp_path, {'0': 'sleep'}), tmp_path / 'w', 3, num_workers=1)
     try:
         wait_for(tmp_path / 'calls/0', process)
         with pytest.raises(ValueError, match='another search is running in'):
             scripted_search(tmp_path, {'0': 'sleep'}, 3)
     finally:
-        process.kill()
-        process.wait()
+        kill(process)
 
 
-def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp_path, tool_env):
+def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp_path):
     pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    script = write_search(tmp_path, scripted_config(tmp_path, {'1': 'sleep'}), 5, num_workers=2,
-                          evaluator='ray')
-    process = start(script, tool_env)
+    process = start(scripted_config(tmp_path, {'1': 'sleep'}), tmp_path / 'w', 5, num_workers=2,
+                    evaluator='ray')
     wait_for(tmp_path / 'calls/1', process)
     os.kill(int((tmp_path / 'calls/1').read_text()), signal.SIGKILL)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    process.join(120)
+    assert process.exitcode == 0
     trials = trials_of(tmp_path / 'w')
     failed, = (trial for trial in trials if trial.state is TrialState.FAIL)
     assert 'WorkerCrashedError' in failed.user_attrs['reason']
