@@ -226,7 +226,8 @@ class RayEvaluator(Evaluator):
         self._ray.shutdown()
 
 
-_PRELOAD = ('mmnasfpn.search.proxy_task', 'mmnasfpn.search.evaluators')
+_PRELOAD = ('mmnasfpn.search.proxy_task', 'mmnasfpn.search.evaluators',
+            'torch._dynamo')  # which optimizers import
 
 
 def visible_gpus() -> list[str]:

@@ -55,7 +55,7 @@ def start(config, work_dir, num_trials, **options):
     It is forked from a server that has imported what it needs, which would take longer than the search.
     """
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, 'torch._dynamo', 'alembic.command'])
     process = context.Process(target=_search, args=(config.to_dict(), work_dir, num_trials, options))
     process.start()
     return process
