@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--samplers', nargs='+', choices=SAMPLERS, help='(controller random tpe)',
                         default=['controller', 'random', 'tpe'])
     parser.add_argument('--variants', nargs='+', default=[], metavar='NAME=VALUE',
-                        help='arguments of the controller to try too, each on its own, e.g. lr=0.002')
+                        help='arguments of the controller to try too: lr=0.002 batch_size=10,lr=0.005')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--trials', type=int, default=3000, help='of each search (%(default)s)')
     parser.add_argument('--workers', type=int, help='trials at a time')

@@ -38,21 +38,22 @@ def contestants(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -
     Args:
         cfg (Config): The config of the search.
         samplers (Sequence[str]): Names of samplers.
-        variants (Sequence[str]): Arguments of the controller to try too, each on its own, as
-            ``name=value``.
+        variants (Sequence[str]): Arguments of the controller to try too, as ``'name=value'`` or
+            ``'name=value,name=value'``.
 
     Raises:
         ValueError: If a variant has another form or does not fit.
     """
     found = [Contestant(sampler, sampler, cfg) for sampler in samplers]
     for variant in variants:
-        argument, _, text = variant.partition('=')
         try:
-            value = literal_eval(text)
+            values = {name: literal_eval(text) for name, _, text in (
+                pair.partition('=') for pair in variant.split(','))}
         except (ValueError, SyntaxError):
-            raise ValueError(f'{variant!r} must be NAME=VALUE, e.g. lr=0.002') from None
+            raise ValueError(f'{variant!r} must be NAME=VALUE, or several with commas between, '
+                             'e.g. lr=0.002') from None
         changed = copy.deepcopy(cfg)
-        changed.controller = {**(cfg.get('controller') or {}), argument: value}
+        changed.controller = {**(cfg.get('controller') or {}), **values}
         make_sampler('controller', space_of(changed), 0, 0, changed.controller)
         found.append(Contestant(f'controller, {variant}', 'controller', changed))
     return found

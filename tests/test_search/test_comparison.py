@@ -13,10 +13,11 @@ MATCH = REPO / 'configs/nasfpn/search/match.py'
 
 def test_every_sampler_and_variant_searches_with_every_seed(tmp_path):
     cfg = Config.fromfile(MATCH)
-    ways = contestants(cfg, ['random', 'controller'], ['lr=0.01', 'batch_size=4'])
+    ways = contestants(cfg, ['random', 'controller'], ['lr=0.01', 'batch_size=4,lr=0.02'])
     assert [way.name for way in ways] == [
-        'random', 'controller', 'controller, lr=0.01', 'controller, batch_size=4']
-    assert [way.cfg.get('controller') for way in ways[1:]] == [None, dict(lr=0.01), dict(batch_size=4)]
+        'random', 'controller', 'controller, lr=0.01', 'controller, batch_size=4,lr=0.02']
+    assert [way.cfg.get('controller') for way in ways[1:]] == [
+        None, dict(lr=0.01), dict(batch_size=4, lr=0.02)]
     runs = list(compare(ways[::2], [0, 1], 12, tmp_path))
     assert [(run['name'], run['seed']) for run in runs] == [
         ('random', 0), ('controller, lr=0.01', 0), ('random', 1), ('controller, lr=0.01', 1)]
