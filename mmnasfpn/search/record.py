@@ -7,11 +7,14 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
 
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.architecture import architecture_hash
@@ -170,7 +173,7 @@ class Record:
         """
         if reused_from is not None:
             self._set(number, REUSED_FROM, reused_from)
-        self.study.tell(number, reward)
+        self._end(number, TrialState.COMPLETE, [reward])
 
     def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
         """Fail a trial and return it.
@@ -207,12 +210,19 @@ class Record:
 
     def _fail(self, number: int, reason: str) -> FrozenTrial:
         self._set(number, REASON, reason)
-        return self.study.tell(number, state=TrialState.FAIL)
+        return self.study._storage.get_trial(self._end(number, TrialState.FAIL))
+
+    def _end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> int:
+        # Study.tell does the same, and reads the trial three times.
+        trial_id = self._trial_id(number)
+        self.study._storage.set_trial_state_values(trial_id, state, values)
+        return trial_id
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        storage = self.study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
-        storage.set_trial_user_attr(trial_id, key, value)
+        self.study._storage.set_trial_user_attr(self._trial_id(number), key, value)
+
+    def _trial_id(self, number: int) -> int:
+        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
 
 
 def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -225,6 +235,22 @@ def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def is_given_up(failure: FrozenTrial, max_retries: int) -> bool:
     """Say whether the last attempt at a draw, which failed, is not to be tried again."""
     return failure.user_attrs.get(FAILURES, 0) > max_retries
+
+
+class _Storage(RDBStorage):
+    """A storage that writes the parameters of a trial without looking each up first.
+
+    Optuna reads for each whether its trial runs and whether an earlier trial's choices were the same
+    ones. A record is of one space, so that they are; of a trial's time that was most.
+    """
+
+    def _set_trial_param_without_commit(
+            self, session: Session, trial_id: int, param_name: str, param_value_internal: float,
+            distribution: BaseDistribution, previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        session.add(models.TrialParamModel(
+            trial_id=trial_id, param_name=param_name, param_value=param_value_internal,
+            distribution_json=distribution_to_json(distribution)))
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -246,7 +272,7 @@ def open_storage(url: str) -> RDBStorage:
     elif '://' not in url:
         raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} '
                           'or postgresql://user@host/database')
-    storage = RDBStorage(url, engine_kwargs=dict(pool_pre_ping=not url.startswith('sqlite')))
+    storage = _Storage(url, engine_kwargs=dict(pool_pre_ping=not url.startswith('sqlite')))
     if url.startswith('sqlite'):
         event.listen(storage.engine, 'connect', _use_write_ahead_log)
         storage.engine.dispose()  # what is connected already comes again
