@@ -64,7 +64,7 @@ def test_the_proxy_task_of_the_page_on_the_search(tmp_path):
     cfg = load_config(str(tmp_path / 'proxy.py'))
     space = space_of(cfg)
     build_reward(cfg, space)
-    make_sampler('controller', space, 0, 0, cfg.controller)
+    make_sampler('controller', space, 0, 0, cfg.get('controller'))
     assert cfg.val_evaluator.ann_file == 'data/mine/train_search-val.json'
     assert MODELS.build(cfg.model).bbox_head.num_classes == len(cfg.metainfo.classes)
 

@@ -72,7 +72,7 @@ class ControllerSampler(BaseSampler):
     Args:
         space (SearchSpace): What to draw from.
         seed (int): Seed of the controller's weights and draws. Defaults to 0.
-        batch_size (int): Completed trials that it learns from at a time. Defaults to 20.
+        batch_size (int): Completed trials that it learns from at a time. Defaults to 10.
         epochs (int): Gradient steps for each batch. Defaults to 4.
         lr (float): Learning rate of Adam. Defaults to 0.001.
         clip (float): How far the ratio of probabilities may be from 1. Defaults to 0.2.
@@ -89,7 +89,7 @@ class ControllerSampler(BaseSampler):
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 20, epochs: int = 4,
+    def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 10, epochs: int = 4,
                  lr: float = 0.001, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
                  max_lag: int = 20, owner: str = '') -> None:

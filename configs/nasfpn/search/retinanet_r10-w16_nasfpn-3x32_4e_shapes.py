@@ -1,12 +1,10 @@
 # The proxy task of section 4.2 in small, for a CPU: ResNet-10 of width 16, 3 @ 32, on generated shapes.
-# A trial takes about a minute on one core.
+# A trial takes one to two minutes on one core.
 _base_ = ['../_base_/retinanet_r50_nasfpn.py', '../_base_/shapes_128.py',
           '../_base_/schedule_4e_shapes.py', '../_base_/runtime.py']
 
 search_space = dict(min_level=3, max_level=7, num_intermediate=2)
 reward = dict(type='ProxyTask', metric='coco/bbox_mAP')
-# Learns faster than the default, which is for thousands of trials: see docs/search.md.
-controller = dict(batch_size=10, lr=0.006)
 num_trials = 100
 
 # PyTorch's momentum; see retinanet_r18-w16_nasfpn-3x64_7e_shapes.py.
