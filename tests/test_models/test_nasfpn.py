@@ -2,6 +2,7 @@
 
 What the authors' code returned is compared in ``tests/test_converters``.
 """
+import copy
 import subprocess
 import sys
 
@@ -132,6 +133,25 @@ def test_iter_pyramids_runs_a_stack_only_when_asked_and_ends_with_what_forward_r
     last = next(pyramids)
     assert all(x.isnan().all() for x in last)
     assert next(pyramids, None) is None
+
+
+@pytest.mark.parametrize(('training', 'dynamic'), [(True, False), (False, False), (False, True)])
+def test_is_one_graph_for_the_compiler(training, dynamic):
+    torch.manual_seed(0)
+    neck = NASFPN([4, 5, 6], 8, 5, 1).train(training)
+    compiled = torch.compile(copy.deepcopy(neck), fullgraph=True, backend='eager', dynamic=dynamic)
+    maps = make_inputs([4, 5, 6], 33, 20, batch=2)
+    for ours, theirs in zip(neck(maps), compiled(maps), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_is_exported_without_a_break():
+    torch.manual_seed(0)
+    neck = randomize(NASFPN([4, 5, 6], 8, 5, 2)).eval()
+    maps = make_inputs([4, 5, 6], 33, 20)
+    program = torch.export.export(neck, (maps,)).module()
+    for ours, theirs in zip(neck(maps), program(maps), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_start_and_end_level_choose_backbone_maps():

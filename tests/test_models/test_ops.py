@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmnasfpn.models.ops import downsample, global_pooling, resample, sum_maps, upsample
 from tests.reference_neck import resize
@@ -14,6 +15,31 @@ def test_downsample_takes_the_maximum_of_windows_aligned_with_the_origin(steps):
         size = (-(-height // 2**steps), -(-3 // 2**steps))
         expected = resize(x.numpy(), 0, steps, size)
         np.testing.assert_array_equal(downsample(x, steps).numpy(), expected)
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('steps', [1, 2, 4, 5])
+@pytest.mark.parametrize('size', [(64, 96), (33, 50), (1, 7), (3, 1200)])
+def test_downsample_gives_gradients_as_max_pooling_does(size, steps, memory_format):
+    torch.manual_seed(0)
+    # Few values, so that windows have several maxima.
+    x = torch.randint(5, (2, 3, *size)).float().contiguous(memory_format=memory_format)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    expected = F.max_pool2d(theirs, 2**steps, ceil_mode=True)
+    found = downsample(ours, steps)
+    assert torch.equal(found, expected)
+    grad = torch.randn_like(expected)
+    found.backward(grad)
+    expected.backward(grad)
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_downsample_keeps_little_for_the_backward_pass():
+    kept = []
+    x = torch.rand(1, 4, 32, 32).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes), lambda _: None):
+        downsample(x, 1)
+    assert sum(kept) == 2 * x.numel() / 4  # two bytes for each value that is left
 
 
 @pytest.mark.parametrize('steps', [1, 2, 3, 4, 5])

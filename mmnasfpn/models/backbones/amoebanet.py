@@ -11,9 +11,9 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from mmnasfpn._checks import check_mapping, check_out_indices, check_whole_number
+from mmnasfpn.models.recompute import recompute
 from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
@@ -245,8 +245,7 @@ class AmoebaNet(BaseModule):
             Defaults to -1.
         norm_cfg (Mapping): Normalisation. Defaults to ``dict(type='BN')``.
         norm_eval (bool): Keep all BN layers in evaluation mode. Defaults to False.
-        with_cp (bool): Recompute cells in the backward pass, to save memory; their BN statistics
-            are then updated twice a step. Defaults to False.
+        with_cp (bool): Recompute cells in the backward pass, to save memory. Defaults to False.
         drop_path_prob (float): Probability, in [0, 1), of dropping an operation's result in the
             last cell; it grows linearly with depth. Defaults to 0.
         init_cfg (dict | Sequence | None): MMEngine's initialisation. Defaults to Kaiming for
@@ -329,8 +328,7 @@ class AmoebaNet(BaseModule):
         for index, stage in enumerate(self.stages):
             for cell in stage.children():
                 # What is frozen keeps nothing for the backward pass anyway.
-                recompute = self.with_cp and torch.is_grad_enabled() and index >= self.frozen_stages
-                x, prev = (checkpoint(cell, x, prev, use_reentrant=False) if recompute
+                x, prev = (recompute(cell, x, prev) if self.with_cp and index >= self.frozen_stages
                            else cell(x, prev)), x
             if index in self.out_indices:
                 maps.append(F.relu(x))

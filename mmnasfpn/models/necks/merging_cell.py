@@ -14,7 +14,7 @@ from mmnasfpn.registry import MODELS
 
 @MODELS.register_module()
 class MergingCellModule(BaseModule):
-    """Resize the maps to one level, merge them, then ReLU, 3x3 convolution, normalisation, DropBlock.
+    """Merge maps of one size, then ReLU, 3x3 convolution, normalisation, DropBlock.
 
     Args:
         level (int): Level of the map that the cell makes.
@@ -38,34 +38,33 @@ class MergingCellModule(BaseModule):
         self.input_levels = tuple(input_levels)
         rules = get_variant(variant)
         self.merge = rules.merge_ops[op]
-        self.resample = rules.resample
         self.conv = build_conv(channels, channels, 3, norm_cfg, separable,
                                bias_under_norm=rules.has_conv_bias)
         self.drop_block = None if dropblock_cfg is None else DropBlock(**dropblock_cfg)
 
-    def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor],
-                size: tuple[int, int]) -> Tensor:
+    def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor] = (),
+                maximum: Tensor | None = None) -> Tensor:
         """Merge the inputs.
 
         Args:
-            inputs (Sequence[Tensor]): The maps, (N, C, H_i, W_i), each at its own level.
+            inputs (Sequence[Tensor]): The maps, (N, C, H, W), each resized to the cell's level.
             loose_ends (Sequence[Tensor]): Maps of the cell's own level that are added before
-                the ReLU, (N, C, *size).
-            size (tuple[int, int]): Rows and columns of the cell's level.
+                the ReLU, (N, C, H, W).
+            maximum (Tensor | None): For ``'gp'``, the maximum of the coarse input, where it is known.
 
         Returns:
-            Tensor: Shape (N, C, *size). Not rectified: the next cell starts with its ReLU.
+            Tensor: Shape (N, C, H, W). Not rectified: the next cell starts with its ReLU.
         """
-        merged, *others = (self.resample(x, self.level - level, size)
-                           for x, level in zip(inputs, self.input_levels, strict=True))
+        merged, *others = inputs
         if others:
             coarse, fine = merged, others[0]
             if self.input_levels[0] < self.input_levels[1]:
                 coarse, fine = fine, coarse
-            merged = self.merge(coarse, fine)  # (N, C, *size)
+            merged = self.merge(coarse, fine) if maximum is None else self.merge(coarse, fine, maximum)
         for x in loose_ends:
             merged = merged + x
-        x = self.conv(F.relu(merged))
+        # In place where the map is this cell's own: nothing needs what it was before.
+        x = self.conv(F.relu(merged, inplace=bool(others or loose_ends)))
         return x if self.drop_block is None else self.drop_block(x)
 
     def extra_repr(self) -> str:

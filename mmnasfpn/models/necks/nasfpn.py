@@ -10,6 +10,7 @@ from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
 from mmnasfpn.models.ops import get_variant
+from mmnasfpn.models.recompute import recompute
 from mmnasfpn.registry import MODELS
 
 
@@ -45,6 +46,8 @@ class NASFPN(PyramidNeck):
             with it: its global pooling takes the average and swaps gate and gated, levels
             coarser than the backbone's get a 1x1 convolution before their max pool and halve
             rounding down, maps are resized by their sizes, and merging convolutions have a bias.
+        with_cp (bool): Recompute each stack in the backward pass: less memory, more time. Defaults to
+            False.
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
             Defaults to the authors' batch normalisation. Its momentum needs thousands of steps;
             for runs of a few hundred give ``dict(type='BN')``.
@@ -68,7 +71,7 @@ class NASFPN(PyramidNeck):
                  genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str] = 'nasfpn',
                  separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None,
-                 variant: str = 'authors',
+                 variant: str = 'authors', with_cp: bool = False,
                  norm_cfg: Mapping[str, Any] | None = AUTHORS_NORM_CFG,
                  init_cfg: Mapping[str, Any] | Sequence | None = XAVIER_INIT_CFG) -> None:
         super().__init__(in_channels, out_channels, num_outs, start_level, end_level, init_cfg)
@@ -83,6 +86,7 @@ class NASFPN(PyramidNeck):
                 f'of {num_outs} levels')
         self.stack_times = stack_times
         self.variant = variant
+        self.with_cp = with_cp
         rules = get_variant(variant)
         self._coarser = rules.coarser
         self.laterals = nn.ModuleList(
@@ -110,7 +114,8 @@ class NASFPN(PyramidNeck):
         Raises:
             ValueError: If the maps are not those that the neck was made for.
         """
-        *_, last = self.iter_pyramids(inputs)
+        for pyramid in self.iter_pyramids(inputs):
+            last = pyramid  # those before are let go
         return last
 
     def iter_pyramids(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
@@ -128,11 +133,12 @@ class NASFPN(PyramidNeck):
         self.check_inputs(inputs)
         pyramid = self._input_pyramid(inputs[self.used_inputs])
         for network in self.pyramids:
-            pyramid = network(pyramid)
+            pyramid = recompute(network, pyramid) if self.with_cp else network(pyramid)
             yield pyramid
 
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        maps = [lateral(x) for lateral, x in zip(self.laterals, inputs, strict=True)]
+        maps = [recompute(lateral, x) if self.with_cp else lateral(x)
+                for lateral, x in zip(self.laterals, inputs, strict=True)]
         for conv in self.coarser_convs:
             maps.append(self._coarser(conv(maps[-1])))  # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
         return tuple(maps)

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.models.necks.merging_cell import MergingCellModule
+from mmnasfpn.models.necks.schedule import schedule
+from mmnasfpn.models.ops import get_variant
 from mmnasfpn.registry import MODELS
 
 
@@ -35,6 +37,9 @@ class PyramidNetwork(BaseModule):
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.genotype = get_genotype(genotype)
+        rules = get_variant(variant)
+        self._resample = rules.resample
+        self._steps = schedule(self.genotype, rules.is_aligned)
         self.cells = nn.ModuleList(
             MergingCellModule(cell.level, cell.op,
                               [self.genotype.node_levels[node] for node in cell.inputs],
@@ -51,11 +56,22 @@ class PyramidNetwork(BaseModule):
         Returns:
             tuple[Tensor, ...]: One map per level, fine to coarse, the shapes of ``inputs``.
         """
-        sizes = {level: x.shape[-2:]
+        sizes = {level: (x.shape[-2], x.shape[-1])
                  for level, x in zip(self.genotype.levels, inputs, strict=True)}
-        nodes = list(inputs)
-        for cell, loose_ends, module in zip(self.genotype.cells, self.genotype.loose_ends,
-                                            self.cells, strict=True):
-            nodes.append(module([nodes[node] for node in cell.inputs],
-                                [nodes[node] for node in loose_ends], sizes[cell.level]))
-        return tuple(nodes[node] for node in self.genotype.output_nodes.values())
+        # By node and level: each node at its own level and at those that it was resized to.
+        maps = {(node, level): x
+                for node, (level, x) in enumerate(zip(self.genotype.levels, inputs, strict=True))}
+        maxima: dict[int, Tensor] = {}  # of nodes, (N, C, 1, 1)
+        for index, (cell, module, step) in enumerate(
+                zip(self.genotype.cells, self.cells, self._steps, strict=True)):
+            for node, source, level in step.resizes:
+                maps[node, level] = self._resample(maps[node, source], level - source, sizes[level])
+            if step.pool:
+                maxima[step.pool[0]] = maps[step.pool].amax(dim=(2, 3), keepdim=True)
+            maps[len(inputs) + index, cell.level] = module(
+                [maps[node, cell.level] for node in cell.inputs],
+                [maps[node, cell.level] for node in self.genotype.loose_ends[index]],
+                maxima[step.pool[0]] if step.pool else None)
+            for taken in step.last_uses:
+                del maps[taken]
+        return tuple(maps[node, level] for level, node in self.genotype.output_nodes.items())

@@ -1,4 +1,5 @@
 """The binary operations of a merging cell (section 3.1, Figure 4)."""
+import torch
 from torch import Tensor
 
 
@@ -15,7 +16,7 @@ def sum_maps(first: Tensor, second: Tensor) -> Tensor:
     return first + second
 
 
-def global_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
+def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
     """Gate the fine map by what is found anywhere in the coarse one, and add the coarse one.
 
     The paper removes the convolutions from the global attention of Pyramid Attention Networks
@@ -25,12 +26,15 @@ def global_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
         coarse (Tensor): The input whose own level is the higher one (the first input where
             both are of one level). Shape (N, C, H, W), already at the size of the cell.
         fine (Tensor): The other input, the same shape.
+        maximum (Tensor | None): The maximum of ``coarse`` over H and W, (N, C, 1, 1), where it is known;
+            the map that ``coarse`` was resized from has the same. Defaults to None.
 
     Returns:
         Tensor: ``coarse + fine * sigmoid(max over H and W of coarse)``, shape (N, C, H, W).
     """
-    gate = coarse.amax(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
-    return coarse + fine * gate
+    if maximum is None:
+        maximum = coarse.amax(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+    return torch.addcmul(coarse, fine, maximum.sigmoid())
 
 
 def global_average_pooling(coarse: Tensor, fine: Tensor) -> Tensor:

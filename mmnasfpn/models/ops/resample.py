@@ -5,8 +5,12 @@ In :func:`resample`, cells stay aligned with the image's origin: the map of leve
 ``i * 2**k`` to ``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise. MMDetection's NASFPN
 goes by sizes instead, :func:`resample_by_size`; where all sizes divide, the two are the same.
 """
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def downsample(x: Tensor, steps: int) -> Tensor:
@@ -21,9 +25,44 @@ def downsample(x: Tensor, steps: int) -> Tensor:
         Tensor: Shape (N, C, ceil(H / 2**steps), ceil(W / 2**steps)).
     """
     kernel = 2**steps
+    if x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        return _MaxPool.apply(x, kernel)
     # Where kernel and stride are equal and nothing is padded on the left, ceil_mode extends the
     # map at the bottom and right only, and never lets the extension win.
     return F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True)
+
+
+class _MaxPool(torch.autograd.Function):
+    """Max pooling that keeps two bytes of each value for the backward pass.
+
+    PyTorch's keeps the map that was pooled, whose values it does not need, and positions of eight bytes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: int) -> Tensor:
+        """Pool windows of ``kernel`` x ``kernel``."""
+        pooled, positions = F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True, return_indices=True)
+        ctx.kernel, ctx.size = kernel, x.shape[-2:]
+        # From the top left of its window, counted row by row in the whole map.
+        farthest = (kernel - 1) * (ctx.size[1] + 1)
+        dtype = torch.int16 if farthest <= torch.iinfo(torch.int16).max else torch.int32
+        ctx.save_for_backward((positions - _corners(pooled, ctx.size[1], kernel)).to(dtype))
+        return pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Give each gradient to the position that was the maximum."""
+        offsets, = ctx.saved_tensors
+        positions = offsets + _corners(grad, ctx.size[1], ctx.kernel)
+        # Called by F.max_unpool2d, which refuses windows that reach past the edge.
+        return torch._C._nn.max_unpool2d(grad, positions, ctx.size), None
+
+
+def _corners(pooled: Tensor, columns: int, kernel: int) -> Tensor:
+    """Return where each window starts in the map, counted row by row, (H, W)."""
+    rows, own_columns = (torch.arange(size, device=pooled.device) * kernel for size in pooled.shape[-2:])
+    return rows[:, None] * columns + own_columns
 
 
 def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:

@@ -19,15 +19,19 @@ class Variant:
 
     Args:
         merge_ops (Mapping[str, Callable]): The function behind each op of a genotype, called as
-            ``op(coarse, fine)``.
+            ``op(coarse, fine)``, where resampling is aligned ``gp`` with the maximum of the coarse map
+            too.
         resample (Callable): Takes a map to another level, as :func:`resample` is called.
+        is_aligned (bool): Whether it keeps maps aligned with the image's origin, so that a map can come
+            to a coarser level through those between, and keeps its maximum.
         coarser (Callable): Makes the map of the next level where the backbone has none.
         has_coarser_convs (bool): Whether a 1x1 convolution and normalisation come before it.
         has_conv_bias (bool): Whether merging convolutions have a bias under the normalisation.
     """
 
-    merge_ops: Mapping[str, Callable[[Tensor, Tensor], Tensor]]
+    merge_ops: Mapping[str, Callable[..., Tensor]]
     resample: Callable[[Tensor, int, tuple[int, int]], Tensor]
+    is_aligned: bool
     coarser: Callable[[Tensor], Tensor]
     has_coarser_convs: bool
     has_conv_bias: bool
@@ -35,9 +39,9 @@ class Variant:
 
 #: ``authors``: the paper's authors' code. ``mmdet``: MMDetection's NASFPN, for weights trained with it.
 VARIANTS: dict[str, Variant] = dict(
-    authors=Variant(dict(sum=sum_maps, gp=global_pooling), resample, halve_rounding_up,
+    authors=Variant(dict(sum=sum_maps, gp=global_pooling), resample, True, halve_rounding_up,
                     has_coarser_convs=False, has_conv_bias=False),
-    mmdet=Variant(dict(sum=sum_maps, gp=global_average_pooling), resample_by_size,
+    mmdet=Variant(dict(sum=sum_maps, gp=global_average_pooling), resample_by_size, False,
                   halve_rounding_down, has_coarser_convs=True, has_conv_bias=True))
 
 
