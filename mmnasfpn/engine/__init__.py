@@ -2,5 +2,7 @@
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook
 from mmnasfpn.engine.checkpoint_hook import AtomicCheckpointHook
 from mmnasfpn.engine.drop_block_hook import DropBlockRampHook
+from mmnasfpn.engine.speed_hooks import AutocastHook, ChannelsLastHook, FoldNormsHook
 
-__all__ = ['AtomicCheckpointHook', 'CheckpointFitHook', 'DropBlockRampHook']
+__all__ = ['AtomicCheckpointHook', 'AutocastHook', 'ChannelsLastHook', 'CheckpointFitHook',
+           'DropBlockRampHook', 'FoldNormsHook']

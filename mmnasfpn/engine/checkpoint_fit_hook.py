@@ -37,13 +37,17 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights of the checkpoint."""
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        check_fit(model, state_dict_of(checkpoint), self.strict)
+        check_fit(unwrapped(runner.model), state_dict_of(checkpoint), self.strict)
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
                                   'resuming needs: give it as load_from in place of --resume')
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the detector inside distributed training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

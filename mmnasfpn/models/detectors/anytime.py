@@ -111,6 +111,11 @@ class AnytimeDetector(SingleStageDetector):
         chosen = self.test_cfg.get('exit_stack')
         return self.exits[-1] if chosen is None else chosen
 
+    @property
+    def shares_head(self) -> bool:
+        """Whether heads of other exits consist of the modules of ``bbox_head``, but for the norms."""
+        return bool(self._views)
+
     def head_of(self, exit_stack: int) -> Any:
         """Return the head after a stack.
 
