@@ -1,6 +1,9 @@
-"""Writing files that a kill cannot leave half-made."""
+"""Where our configs are, and writing files that a kill cannot leave half-made."""
 import os
 from pathlib import Path
+
+#: The folder of our configs, also of an installed package.
+OUR_CONFIGS = Path(__file__).parent / '.mim' / 'configs' / 'nasfpn'
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 DATASETS = _child(root.DATASETS, 'mmnasfpn.datasets')
 HOOKS = _child(root.HOOKS, 'mmnasfpn.engine')
 MODELS = _child(root.MODELS, 'mmnasfpn.models.necks', 'mmnasfpn.models.backbones',
-                'mmnasfpn.models.dense_heads', 'mmnasfpn.models.detectors')
+                'mmnasfpn.models.dense_heads', 'mmnasfpn.models.detectors', 'mmnasfpn.export')
 
 # What it only looks up.
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS)

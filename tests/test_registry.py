@@ -21,8 +21,10 @@ def test_every_registry_of_mmengine_has_a_child(name):
     ('MODELS', 'mmnasfpn.NASFPN'), ('MODELS', 'mmnasfpn.FPN'), ('MODELS', 'mmnasfpn.AmoebaNet'),
     ('MODELS', 'mmnasfpn.MobileNetV2'), ('MODELS', 'mmnasfpn.ResNet10'),
     ('MODELS', 'mmnasfpn.LiteRetinaHead'), ('MODELS', 'mmnasfpn.AnytimeDetector'),
+    ('MODELS', 'mmnasfpn.OnnxDetector'),
     ('HOOKS', 'mmnasfpn.DropBlockRampHook'),
-    ('HOOKS', 'mmnasfpn.AtomicCheckpointHook'),
+    ('HOOKS', 'mmnasfpn.AtomicCheckpointHook'), ('HOOKS', 'mmnasfpn.ChannelsLastHook'),
+    ('HOOKS', 'mmnasfpn.AutocastHook'), ('HOOKS', 'mmnasfpn.FoldNormsHook'),
     ('DATASETS', 'mmnasfpn.ShapesDataset')])
 def test_what_we_add_is_found_from_the_root_and_does_not_hide_mmdets(name, scoped):
     with warnings.catch_warnings():

@@ -1,19 +1,24 @@
-"""Evaluate a checkpoint."""
+"""Evaluate a checkpoint, or a model exported from one."""
 import argparse
 
-from mmnasfpn.engine.cli import config_parser, load_parsed_config
+from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config
 from mmnasfpn.engine.run import test
 
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
-    parser.add_argument('checkpoint', help='checkpoint to evaluate')
+    parser.add_argument('checkpoint', help='checkpoint, or exported .onnx model, to evaluate')
+    parser.add_argument('--backend', choices=['pytorch', 'onnx'],
+                        help='what runs it (onnx where it ends in .onnx)')
     parser.add_argument('--json', metavar='FILE', help='write the metrics as JSON')
     parser.add_argument('--out', metavar='FILE', help='write all predictions as a pickle')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', help='paint predictions into this folder of the work dir')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds to show each picture')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    add_speed(parser, 'fp32', 'bf16', 'fp16')
+    parser.add_argument('--fuse', action='store_true',
+                        help='fold batch normalisation into the convolutions before it')
     return parser.parse_args()
 
 
@@ -21,7 +26,8 @@ def main() -> None:
     args = parse_args()
     test(load_parsed_config(args), args.checkpoint, out=args.out, json_path=args.json,
          show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta,
-         trust_checkpoint=args.trust_checkpoint)
+         backend=args.backend, trust_checkpoint=args.trust_checkpoint,
+         channels_last=args.channels_last, dtype=args.dtype, fuse=args.fuse)
 
 
 if __name__ == '__main__':

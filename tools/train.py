@@ -1,13 +1,14 @@
 """Train a detector."""
 import argparse
 
-from mmnasfpn.engine.cli import config_parser, load_parsed_config
+from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config
 from mmnasfpn.engine.run import train
 
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
-    parser.add_argument('--amp', action='store_true', help='mixed precision; needs a GPU')
+    parser.add_argument('--amp', action='store_true', help='mixed precision of float16; needs a GPU')
+    add_speed(parser, 'fp32', 'bf16')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate to the batch in use')
     parser.add_argument('--resume', nargs='?', const=True, default=False, metavar='CHECKPOINT',
@@ -18,7 +19,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     train(load_parsed_config(args), args.amp, args.auto_scale_lr, args.resume,
-          args.trust_checkpoint)
+          args.trust_checkpoint, channels_last=args.channels_last, dtype=args.dtype)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ from typing import Any
 import mmdet
 from mmengine.config import Config
 
-import mmnasfpn
+from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.analysis.complexity import count_complexity
 from mmnasfpn.models.backbones import AmoebaNet
 
@@ -19,7 +19,6 @@ from mmnasfpn.models.backbones import AmoebaNet
 PAPER_CLASSES, COCO_CLASSES = 90, 80
 
 _HERE = Path(__file__).parent
-_OURS = Path(mmnasfpn.__file__).parent / '.mim' / 'configs' / 'nasfpn'
 _MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
 _SEARCHED = "NAS-FPNLite's genotype is of a search of ours: the paper's 15 cells are not published"
 _AMOEBANET = 'AmoebaNet-D is of 15 cells and 256 filters, which fit best: its size is not published'
@@ -171,7 +170,7 @@ def find_rows(names: Iterable[str]) -> list[str]:
 
 def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
     """Load a config by its name in :data:`TABLE_1` or :data:`FIGURES`."""
-    folder = _MMDET if config.startswith('mmdet::') else _OURS
+    folder = _MMDET if config.startswith('mmdet::') else OUR_CONFIGS
     cfg = Config.fromfile(folder / f"{config.removeprefix('mmdet::')}.py")
     cfg.merge_from_dict(dict(options or {}))
     return cfg

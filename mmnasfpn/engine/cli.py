@@ -7,19 +7,27 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.engine.run import load_config
 
 
-def config_parser(description: str | None, is_run: bool = True) -> argparse.ArgumentParser:
+def config_parser(description: str | None, is_run: bool = True,
+                  default: str | None = None) -> argparse.ArgumentParser:
     """Return a parser with the arguments of every tool that takes a config.
 
     Args:
         description (str | None): What the tool does.
         is_run (bool): Whether it trains or tests: has a work dir, and can be launched as several
             processes. Defaults to True.
+        default (str | None): The config where none is given, a name of one of ours. Defaults to None:
+            one must be given.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='path of the config')
+    if default is None:
+        parser.add_argument('config', help='path of the config')
+    else:
+        parser.add_argument('config', nargs='?', default=str(OUR_CONFIGS / f'{default}.py'),
+                            help=f'path of the config ({default})')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction,
                         help='override settings of the config, as a.b=value')
     add_trust_checkpoint(parser)
@@ -37,6 +45,19 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the option of every tool that reads a checkpoint."""
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read checkpoints in full, also what can run code, not weights only')
+
+
+def add_speed(parser: argparse.ArgumentParser, *dtypes: str) -> None:
+    """Add the options of the tools that run a model by MMEngine's runner: how it computes.
+
+    Args:
+        parser (ArgumentParser): The parser.
+        *dtypes (str): What ``--dtype`` may be; the first is its default.
+    """
+    parser.add_argument('--channels-last', action='store_true',
+                        help='store weights and maps channels last')
+    parser.add_argument('--dtype', choices=dtypes, default=dtypes[0],
+                        help='mixed precision, on a CPU or a GPU; by default as the config says')
 
 
 def output_file(*suffixes: str) -> Callable[[str], Path]:

@@ -19,6 +19,9 @@ from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.safe_checkpoints import trust_checkpoints
 
+#: How a model can compute, as :func:`train` and :func:`test` take it, and what that is to autocast.
+DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')
+
 
 def load_config(path: str, work_dir: str | None = None,
                 cfg_options: Mapping[str, Any] | None = None, launcher: str = 'none') -> Config:
@@ -46,7 +49,8 @@ def load_config(path: str, work_dir: str | None = None,
 
 
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
-          resume: bool | str = False, trust_checkpoint: bool = False) -> None:
+          resume: bool | str = False, trust_checkpoint: bool = False,
+          channels_last: bool = False, dtype: str = 'fp32') -> None:
     """Train.
 
     Args:
@@ -58,11 +62,16 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             one; a path goes on from that checkpoint. Defaults to False.
         trust_checkpoint (bool): Read checkpoints in full, whatever they make Python run. Defaults to
             False: weights only.
+        channels_last (bool): Store weights and maps channels last. Defaults to False.
+        dtype (str): ``'bf16'`` trains and validates in mixed precision of bfloat16, on a CPU or a GPU.
+            Defaults to ``'fp32'``: as the config says.
 
     Raises:
-        FileNotFoundError, ValueError: If the data or the model do not fit the config, or a
-            checkpoint is refused, before training starts.
+        FileNotFoundError, ValueError: If the data or the model do not fit the config, a checkpoint is
+            refused, or an argument is impossible, before training starts.
     """
+    if amp and dtype != 'fp32':
+        raise ValueError(f'--amp is mixed precision of float16, and --dtype is {dtype}: leave one out')
     if amp:
         if get_device() == 'cpu':
             raise ValueError('--amp needs a GPU, but none is visible: leave it out on this machine')
@@ -73,6 +82,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
                              'config: the whole batch that the learning rate was chosen for')
         cfg.auto_scale_lr.enable = True
+    _add_speed_hooks(cfg, channels_last, dtype)
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True else resume
@@ -84,13 +94,15 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
 
 def test(cfg: Config, checkpoint: str, out: str | None = None,
          json_path: str | None = None, show_dir: str | None = None, show: bool = False,
-         wait_time: float = 2, tta: bool = False,
-         trust_checkpoint: bool = False) -> dict[str, float]:
+         wait_time: float = 2, tta: bool = False, backend: str | None = None,
+         trust_checkpoint: bool = False, channels_last: bool = False, dtype: str = 'fp32',
+         fuse: bool = False) -> dict[str, float]:
     """Evaluate a checkpoint.
 
     Args:
         cfg (Config): The config, as from :func:`load_config`.
-        checkpoint (str): Path or URL of the checkpoint.
+        checkpoint (str): Path or URL of the checkpoint, or path of a model that ``tools/export_onnx.py``
+            wrote from it.
         out (str | None): Pickle to write all predictions to. Defaults to None.
         json_path (str | None): JSON file to write the metrics to. Defaults to None.
         show_dir (str | None): Folder, below the work dir's run, to paint pictures into.
@@ -98,20 +110,35 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
         wait_time (float): Seconds to show each picture.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
             or by flipping where it has none. Defaults to False.
+        backend (str | None): ``'pytorch'``, or ``'onnx'`` for an exported model. Defaults to what the
+            checkpoint's name says: ``'onnx'`` where it ends in ``.onnx``.
         trust_checkpoint (bool): As in :func:`train`.
+        channels_last (bool): As in :func:`train`.
+        dtype (str): ``'bf16'`` or ``'fp16'`` evaluates in mixed precision of bfloat16 or float16.
+            Defaults to ``'fp32'``: as the config says.
+        fuse (bool): Fold batch normalisation into the convolutions before it. Defaults to False.
 
     Returns:
         dict[str, float]: The metrics, e.g. ``{'coco/bbox_mAP': ..., ...}``.
 
     Raises:
-        FileNotFoundError, ValueError: If the checkpoint, the data or the model do not fit; nothing is
-            evaluated or written then.
+        FileNotFoundError, ValueError: If the checkpoint, the data or the model do not fit, or an
+            argument is impossible; nothing is evaluated or written then.
     """
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
     if out is not None and not out.endswith(('.pkl', '.pickle')):
         raise ValueError(f'--out is {out!r}, but must end in .pkl or .pickle')
-    cfg.load_from = checkpoint
+    if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
+        if tta or channels_last or fuse or dtype != 'fp32':
+            raise ValueError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
+                             'exported model does not let them: leave them out')
+        cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
+        cfg.load_from = None
+        cfg.custom_hooks = []  # such as EMAHook, which there are no weights for
+    else:
+        cfg.load_from = checkpoint
+        _add_speed_hooks(cfg, channels_last, dtype, fuse)
     if show or show_dir:
         cfg.default_hooks.setdefault('visualization', dict(type='mmdet.DetVisualizationHook'))
         cfg.default_hooks.visualization.update(
@@ -148,6 +175,19 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     check_model(runner.model)
     runner.register_hook(CheckpointFitHook(strict_checkpoint))
     return runner
+
+
+def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = False) -> None:
+    if dtype not in DTYPES:
+        raise ValueError(f'dtype is {dtype!r}, but must be one of {", ".join(map(repr, DTYPES))}')
+    hooks: list[dict[str, Any]] = list(cfg.get('custom_hooks') or ())
+    if channels_last:
+        hooks.append(dict(type='mmnasfpn.ChannelsLastHook'))
+    if dtype != 'fp32':
+        hooks.append(dict(type='mmnasfpn.AutocastHook', dtype=DTYPES[dtype]))
+    if fuse:
+        hooks.append(dict(type='mmnasfpn.FoldNormsHook'))
+    cfg.custom_hooks = hooks
 
 
 def _launch_on_cpu(cfg: Config) -> None:

@@ -1,0 +1,176 @@
+"""A whole detector as one function of images, without anything that an exporter cannot follow."""
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.detectors import SingleStageDetector
+from torch import Tensor, nn
+
+from mmnasfpn._checks import check_whole_number
+from mmnasfpn.export.nms import keep_by_nms
+from mmnasfpn.models.detectors import AnytimeDetector
+
+#: TensorRT's TopK gives no more.
+MAX_CANDIDATES = 3840
+
+#: What a head may not do its own way.
+_DECODING = ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
+
+
+class ExportableDetector(nn.Module):
+    """Preprocessing, network, and what MMDetection does after it, NMS included.
+
+    The numbers of candidates and detections do not depend on what is in the picture. The best
+    ``max_candidates`` pairs of a prior and a class go into NMS, and of each level at most
+    ``test_cfg.nms_pre``. Otherwise the detections are those of the detector with
+    ``test_cfg.nms_pre=max_candidates``.
+
+    Args:
+        detector (SingleStageDetector): Of any head that leaves decoding to MMDetection's
+            ``BaseDenseHead``: RetinaNet, FCOS, ATSS, RTMDet and others. An :class:`AnytimeDetector` at
+            the exit in force. It is put into evaluation mode.
+        is_raw (bool): Return what the head returns, instead of detections. Defaults to False.
+        max_candidates (int): At least 1. Defaults to 3840, the most that TensorRT can sort.
+
+    Raises:
+        ValueError: If the detector is of another kind.
+    """
+
+    def __init__(self, detector: nn.Module, is_raw: bool = False,
+                 max_candidates: int = MAX_CANDIDATES) -> None:
+        super().__init__()
+        check_whole_number('max_candidates', max_candidates, 1)
+        if not isinstance(detector, SingleStageDetector):
+            raise ValueError(f'the detector is a {type(detector).__name__}, but only single-stage ones '
+                             'can be exported')
+        self.detector = detector.eval()
+        self.head: Any = (detector.head_of(detector.exit_stack)
+                          if isinstance(detector, AnytimeDetector) else detector.bbox_head).eval()
+        self.is_raw = is_raw
+        self.max_candidates = max_candidates
+        if not is_raw:
+            self._check()
+        cfg = self.head.test_cfg or {}
+        self.score_thr = cfg.get('score_thr', 0)
+        self.nms_pre = cfg.get('nms_pre', -1)
+        self.min_bbox_size = cfg.get('min_bbox_size', -1)
+        self.max_per_img = cfg.get('max_per_img', max_candidates)
+        self.nms = cfg.get('nms', {})
+
+    def _check(self) -> None:
+        name = type(self.head).__name__
+        own = [method for method in _DECODING
+               if getattr(type(self.head), method, None) is not getattr(BaseDenseHead, method)]
+        if own or getattr(self.head.loss_cls, 'custom_cls_channels', False):
+            raise ValueError(f'{name} decodes its boxes in a way of its own ({", ".join(own)}): export '
+                             'what it returns instead (--raw)')
+        nms = self.head.test_cfg.get('nms') or {}
+        unknown = sorted(set(nms) - {'type', 'iou_threshold', 'class_agnostic', 'split_thr'})
+        if nms.get('type', 'nms') != 'nms' or 'iou_threshold' not in nms or unknown:
+            raise ValueError(f"model.test_cfg.nms is {dict(nms)}, but ONNX has only dict(type='nms', "
+                             'iou_threshold=...): set that, or export what the head returns (--raw)')
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Detect.
+
+        Args:
+            images (Tensor): Pixels of 0..255, (N, 3, H, W), of the channel order in which MMCV reads
+                pictures, BGR.
+
+        Returns:
+            tuple[Tensor, ...]: For each image, the best first: ``boxes`` (N, K, 4), x1, y1, x2, y2 in
+            pixels of the images; ``scores`` (N, K) in 0..1; ``labels`` (N, K). K is
+            ``test_cfg.max_per_img``. Where there are fewer, the rest have score 0 and label -1. Or what
+            the head returns, level after level, all class scores first.
+        """
+        outputs = self.head(self.detector.extract_feat(self.preprocess(images)))
+        if self.is_raw:
+            return tuple(x for maps in outputs for x in maps)
+        boxes, scores, labels = self._candidates(*outputs, size=images.shape[-2:])
+        keep = keep_by_nms(self._set_apart(boxes, labels), scores, float(self.nms['iou_threshold']),
+                           self.max_per_img)
+        kept = torch.where(keep > 0, scores, torch.full_like(scores, -1))
+        scores, index = kept.topk(min(self.max_per_img, kept.shape[1]))  # (N, K)
+        found = scores > 0
+        boxes = _take(boxes, index) * found[..., None]
+        return boxes, scores * found, torch.where(found, labels.gather(1, index), -1)
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Do what the detector's data preprocessor does at test time.
+
+        Args:
+            images (Tensor): As for :meth:`forward`.
+
+        Returns:
+            Tensor: Normalised, and padded at the bottom and the right until the size divides.
+        """
+        preprocessor: Any = self.detector.data_preprocessor
+        if preprocessor._channel_conversion:
+            images = images.flip(1)
+        if preprocessor._enable_normalize:
+            images = (images - preprocessor.mean) / preprocessor.std
+        divisor = preprocessor.pad_size_divisor
+        below, beside = (-pixels % divisor for pixels in images.shape[-2:])
+        return F.pad(images, (0, beside, 0, below), value=preprocessor.pad_value)
+
+    def _candidates(self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor],
+                    score_factors: Sequence[Tensor] | None = None, *,
+                    size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return boxes (N, M, 4), scores (N, M), -1 where there is none, and labels (N, M)."""
+        priors = self.head.prior_generator.grid_priors(
+            [x.shape[-2:] for x in cls_scores], dtype=cls_scores[0].dtype, device=cls_scores[0].device)
+        levels = zip_longest(cls_scores, bbox_preds, priors, score_factors or ())
+        parts = list(zip(*(self._best_of_level(*level) for level in levels), strict=True))
+        best, labels, deltas, points = (torch.cat(part, 1) for part in parts[:4])
+        factors = torch.cat(parts[4], 1) if score_factors else torch.ones_like(best)
+        if best.shape[1] > self.max_candidates:
+            best, index = best.topk(self.max_candidates)
+            labels, factors = labels.gather(1, index), factors.gather(1, index)
+            deltas, points = _take(deltas, index), _take(points, index)
+        # (N * M, 4) each: MMDetection's coders take no batches.
+        boxes = self.head.bbox_coder.decode(points.flatten(0, 1), deltas.flatten(0, 1))
+        boxes = boxes.unflatten(0, best.shape)
+        if self.head.bbox_coder.clip_border:
+            rows, columns = size
+            boxes = torch.stack([boxes[..., 0].clamp(0, columns), boxes[..., 1].clamp(0, rows),
+                                 boxes[..., 2].clamp(0, columns), boxes[..., 3].clamp(0, rows)], -1)
+        is_valid = best > self.score_thr
+        if self.min_bbox_size >= 0:
+            is_valid = is_valid & (boxes[..., 2:] - boxes[..., :2] > self.min_bbox_size).all(-1)
+        return boxes, torch.where(is_valid, best * factors, torch.full_like(best, -1)), labels
+
+    def _best_of_level(self, cls_scores: Tensor, bbox_preds: Tensor, priors: Tensor,
+                       score_factors: Tensor | None) -> list[Tensor]:
+        """Return the best scores of a level (N, M), and of each its label, deltas, prior and factor."""
+        head = self.head
+        scores = _flat(cls_scores, head.cls_out_channels)  # (N, priors, classes)
+        scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[..., :-1]
+        _, number, classes = scores.shape
+        wanted = self.nms_pre if 0 < self.nms_pre < self.max_candidates else self.max_candidates
+        # So that there are always as many.
+        best, index = F.pad(scores.flatten(1), (0, wanted), value=-1).topk(wanted)  # (N, M)
+        labels, index = index % classes, (index // classes).clamp(max=number - 1)
+        found = [best, labels, _take(_flat(bbox_preds, head.bbox_coder.encode_size), index),
+                 priors[index]]
+        if score_factors is not None:
+            found.append(_flat(score_factors, 1).sigmoid().squeeze(-1).gather(1, index))
+        return found
+
+    def _set_apart(self, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Move the boxes of each class to where those of no other are, as MMCV's NMS does."""
+        if self.nms.get('class_agnostic', False):
+            return boxes
+        return boxes + (labels * (boxes.amax((1, 2))[:, None] + 1))[..., None]
+
+
+def _flat(x: Tensor, channels: int) -> Tensor:
+    """(N, priors * channels, H, W) -> (N, H * W * priors, channels)."""
+    return x.unflatten(1, (-1, channels)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+
+
+def _take(x: Tensor, index: Tensor) -> Tensor:
+    """(N, n, C), (N, M) -> (N, M, C)."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,81 @@
+"""Write a module as an ONNX model."""
+import contextlib
+import importlib.util
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmnasfpn.export.nms import onnx_keep_by_nms
+
+_OPSET = 18
+
+
+def check_installed() -> None:
+    """Check that what export needs is there.
+
+    Raises:
+        ImportError: If it is not; says what to install.
+    """
+    if missing := missing_packages():
+        raise ImportError(f"export needs {', '.join(missing)}: pip install 'mmnasfpn[export]'")
+
+
+def missing_packages() -> list[str]:
+    """Return what export needs and is not installed."""
+    return [name for name in ('onnx', 'onnxscript', 'onnxruntime')
+            if importlib.util.find_spec(name) is None]
+
+
+def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[str],
+            input_names: Sequence[str], output_names: Sequence[str] | None = None,
+            dynamic_dims: Sequence[int] = (), metadata: Mapping[str, str] | None = None) -> None:
+    """Write a module as an ONNX model, at once or not at all.
+
+    Args:
+        module (nn.Module): In evaluation mode.
+        inputs (Sequence[Tensor]): What it takes, as examples; without ``dynamic_dims`` of the only sizes
+            that the model will take.
+        out (str | PathLike): The file to write.
+        input_names (Sequence[str]): Names of the inputs.
+        output_names (Sequence[str] | None): Names of the outputs. Defaults to the exporter's.
+        dynamic_dims (Sequence[int]): The dimensions of each input whose sizes the model leaves open; at
+            least 2 in the examples. Defaults to none.
+        metadata (Mapping | None): Texts to keep in the model. Defaults to none.
+
+    Raises:
+        ImportError: If what export needs is not installed.
+    """
+    check_installed()
+    sizes = dict.fromkeys(dynamic_dims, torch.export.Dim.DYNAMIC)
+    with torch.no_grad(), _quietly():
+        program = torch.export.export(module, tuple(inputs), strict=False,
+                                      dynamic_shapes=[sizes for _ in inputs] if sizes else None)
+        model = torch.onnx.export(
+            program, input_names=input_names, output_names=output_names, opset_version=_OPSET,
+            dynamo=True, verbose=False,
+            custom_translation_table={torch.ops.mmnasfpn.keep_by_nms.default: onnx_keep_by_nms})
+    assert model is not None
+    model.model.metadata_props.update(metadata or {})
+    unfinished = Path(out).with_name(f'{Path(out).name}.unfinished')
+    model.save(unfinished, external_data=False)
+    os.replace(unfinished, out)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back that torchvision, which nothing needs, is not there, and notes on PyTorch's insides."""
+    logger = logging.getLogger('torch.onnx._internal.exporter._registration')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', FutureWarning)
+            warnings.simplefilter('ignore', DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,288 @@
+"""Exported detectors find what those find that they were exported from."""
+import re
+
+import mmcv
+import numpy as np
+import onnx
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.fileio import load
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmnasfpn.engine.export import EXAMPLE_SIZE, export_checkpoint
+from mmnasfpn.engine.run import load_config
+from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
+from mmnasfpn.export.nms import keep_by_nms
+from mmnasfpn.export.onnx_detector import open_session
+from tests.conftest import REPO, run_python
+from tests.test_models.test_detectors import build
+
+SIZES = [(128, 128), (101, 133), (64, 200)]  # of pictures; the second is no multiple of 32
+
+
+def make_lively(detector, scale=0.15):
+    """Let it find many boxes, of scores that are far apart."""
+    torch.manual_seed(0)
+    norms = [module for module in detector.modules() if isinstance(module, _BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # takes what it sees
+    with torch.no_grad():
+        for parameter in detector.bbox_head.parameters():
+            parameter.normal_(0, scale)
+        detector.train()(torch.randn(4, 3, 160, 160), mode='tensor')
+    return detector.eval()
+
+
+def pictures(size, number=2):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (number, 3, *size), generator=generator, dtype=torch.uint8)
+
+
+def detect(detector, images, scale_factor=(1.0, 1.0), size=None):
+    samples = [DetDataSample(metainfo=dict(img_shape=size or tuple(image.shape[1:]),
+                                           ori_shape=tuple(image.shape[1:]), scale_factor=scale_factor))
+               for image in images]
+    with torch.no_grad():
+        return [sample.pred_instances
+                for sample in detector.test_step(dict(inputs=list(images), data_samples=samples))]
+
+
+def assert_same(expected, boxes, scores, labels):
+    """Compare with what a model returns for one picture, whose rows are filled up.
+
+    Where scores are as good as equal, the order is free.
+    """
+    boxes, scores, labels = (torch.as_tensor(x) for x in (boxes, scores, labels))
+    number = len(expected)
+    assert number > 20
+    assert (labels[number:] == -1).all() and not scores[number:].any() and not boxes[number:].any()
+    torch.testing.assert_close(scores[:number], expected.scores, atol=1e-5, rtol=1e-4)
+    distance = (boxes[:number, None] - expected.bboxes).abs().amax(-1)  # (ours, theirs)
+    distance += 1e3 * (labels[:number, None] != expected.labels)
+    distance += 1e3 * ((scores[:number, None] - expected.scores).abs() > 1e-4)
+    assert distance.amin(0).max() < 2e-3
+    assert distance.amin(1).max() < 2e-3
+
+
+def build_lite():
+    init_default_scope('mmdet')
+    return MODELS.build(load_config(
+        str(REPO / 'configs/nasfpn/retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py')).model)
+
+
+@pytest.fixture
+def lively_config(tiny_config):
+    """A config and a checkpoint that finds many boxes."""
+    cfg = load_config(str(tiny_config), cfg_options={'model.test_cfg.nms_pre': 3840})
+    cfg.work_dir = str(tiny_config.parent / 'w')
+    cfg.experiment_name = tiny_config.parent.name
+    init_default_scope('mmdet')
+    checkpoint = tiny_config.parent / 'lively.pth'
+    torch.save(dict(state_dict=make_lively(MODELS.build(cfg.model)).state_dict(), meta=dict(
+        dataset_meta=dict(classes=('a', 'b', 'c')))), checkpoint)
+    return cfg, checkpoint
+
+
+def detector_of(cfg, checkpoint):
+    detector = MODELS.build(cfg.model)
+    detector.load_state_dict(torch.load(checkpoint)['state_dict'])
+    return detector.eval()
+
+
+@pytest.mark.parametrize(('name', 'nms_pre', 'is_agnostic', 'score_thr'), [
+    ('RetinaNet', 3840, False, 0.95), ('RetinaNet', 30, True, 0.5), ('FCOS', 3840, False, 0.8),
+    ('ATSS', 3840, False, 0.8), ('ATSS, six levels', 30, False, 0.5), ('RTMDet', 3840, False, 0.7),
+    ('Lite', 3840, False, 0.5)])
+def test_every_head_is_decoded_as_by_mmdetection(name, nms_pre, is_agnostic, score_thr, tmp_path):
+    detector = make_lively(build_lite() if name == 'Lite' else build(name, tmp_path),
+                           0.05 if name == 'RTMDet' else 0.15)
+    detector.data_preprocessor.pad_size_divisor = 32
+    test_cfg = detector.bbox_head.test_cfg
+    test_cfg.update(nms_pre=nms_pre, score_thr=score_thr, max_per_img=50)
+    test_cfg.nms.update(iou_threshold=0.5, class_agnostic=is_agnostic)
+    images = pictures(SIZES[1])
+    module = ExportableDetector(detector)
+    with torch.no_grad():
+        found = module(images.float())
+    assert [tuple(x.shape) for x in found] == [(2, 50, 4), (2, 50), (2, 50)]
+    for theirs, *ours in zip(detect(detector, images), *found, strict=True):
+        assert_same(theirs, *ours)
+
+
+def test_the_best_candidates_of_all_levels_go_into_nms(tmp_path):
+    detector = make_lively(build('RetinaNet', tmp_path))
+    detector.bbox_head.test_cfg.update(score_thr=0.0, nms_pre=-1, min_bbox_size=-1, max_per_img=1000)
+    detector.bbox_head.test_cfg.nms.iou_threshold = 1.0  # keeps all
+    images = pictures(SIZES[1]).float()
+    with torch.no_grad():
+        _, many, _ = ExportableDetector(detector, max_candidates=1000)(images)
+        _, few, _ = ExportableDetector(detector, max_candidates=40)(images)
+    assert few.shape == (2, 40)
+    torch.testing.assert_close(few, many[:, :40])
+
+
+class Both(torch.nn.Module):
+    """Detections and what the head returns, of one run."""
+
+    def __init__(self, detector):
+        super().__init__()
+        self.detections = ExportableDetector(detector)
+        self.raw = ExportableDetector(detector, is_raw=True)
+
+    def forward(self, images):
+        return (*self.detections(images), *self.raw(images))
+
+
+def test_all_agrees_at_three_sizes_that_are_left_open(lively_config, tmp_path):
+    detector, path = detector_of(*lively_config), tmp_path / 'both.onnx'
+    to_onnx(Both(detector), [torch.zeros(2, 3, *EXAMPLE_SIZE)], path, ['images'], dynamic_dims=(0, 2, 3))
+    session = open_session(path)
+    for size, number in zip(SIZES, (1, 2, 3), strict=True):
+        images = pictures(size, number)
+        boxes, scores, labels, *raw = session.run(None, {'images': images.float().numpy()})
+        with torch.no_grad():
+            inputs = detector.data_preprocessor(dict(inputs=list(images)))['inputs']
+            theirs = [x for maps in detector(inputs, mode='tensor') for x in maps]
+        for x, y in zip(raw, theirs, strict=True):
+            assert np.abs(x - y.numpy()).max() < 1e-4 * y.abs().max()
+        for found, *ours in zip(detect(detector, images), boxes, scores, labels, strict=True):
+            assert_same(found, *ours)
+    graph = onnx.load(path).graph
+    operators = {node.op_type for node in graph.node}
+    assert {'NonMaxSuppression', 'TopK'} <= operators
+    assert not {'GlobalAveragePool', 'AveragePool'} & operators  # what adaptive pooling becomes
+    constants = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+    assert all(constants[node.input[1]].item() <= 3840 for node in graph.node if node.op_type == 'TopK')
+
+
+def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
+    cfg, checkpoint = lively_config
+    config = cfg.filename
+    out = tmp_path / 'models/static.onnx'
+    options = ['--cfg-options', 'model.test_cfg.nms_pre=3840']
+    printed = run_python('tools/export_onnx.py', config, checkpoint, out, *options, env=tool_env)
+    assert f'{out}: ' in printed
+    metrics, found = {}, {}
+    for model in (checkpoint, out):
+        cfg = load_config(config, str(tmp_path / f'test {model.name}'), {'model.test_cfg.nms_pre': 3840})
+        run_test(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'))
+        metrics[model] = load(str(tmp_path / 'm.json'))['metrics']
+        found[model] = load(str(tmp_path / 'found.pkl'))
+    assert metrics[out] == pytest.approx(metrics[checkpoint], abs=5e-4)
+    for theirs, ours in zip(found[checkpoint], found[out], strict=True):
+        assert len(ours['pred_instances']['labels']) == len(theirs['pred_instances']['labels'])
+        assert_same(InstanceData(**theirs['pred_instances']), *(
+            ours['pred_instances'][key] for key in ('bboxes', 'scores', 'labels')))
+
+
+def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_config, tmp_path):
+    cfg, checkpoint = lively_config
+    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'static.onnx', (96, 128), batch_size=2)
+    init_default_scope('mmdet')
+    detector, exported = detector_of(cfg, checkpoint), OnnxDetector(path)
+    assert exported.about['classes'] == ['a', 'b', 'c']
+    small = pictures((70, 101), 3)  # two at a time; both pad to 96x128
+    scale = torch.tensor([0.5, 2.0, 0.5, 2.0])
+    for theirs, ours in zip(detect(detector, small, size=(96, 128)), detect(exported, small, (0.5, 2.0)),
+                            strict=True):
+        assert len(theirs) == len(ours)
+        theirs.bboxes = theirs.bboxes.minimum(torch.tensor([101, 70, 101, 70])) / scale
+        assert_same(theirs, ours.bboxes, ours.scores, ours.labels)
+    with pytest.raises(ValueError, match='100x128, but .* takes at most 96x128: .*--dynamic'):
+        detect(exported, pictures((100, 128), 1))
+    with pytest.raises(ValueError, match='can only predict'):
+        exported(small, [], mode='loss')
+
+
+def test_raw_models_give_what_the_head_returns(lively_config, tmp_path):
+    cfg, checkpoint = lively_config
+    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'raw.onnx', (64, 96), is_raw=True)
+    assert [(output.name, output.shape) for output in open_session(path).get_outputs()][::5] == [
+        ('scores_0', [1, 27, 8, 12]), ('boxes_0', [1, 36, 8, 12])]
+    with pytest.raises(ValueError, match='gives no detections'):
+        OnnxDetector(path)
+
+
+def test_exits_are_models_of_their_own(lively_config, tmp_path):
+    cfg, checkpoint = lively_config
+    cfg.model.type, cfg.model['heads'] = 'mmnasfpn.AnytimeDetector', 'shared'
+    paths = export_checkpoint(cfg, checkpoint, tmp_path / 'any.onnx', SIZES[0], all_exits=True)
+    assert [path.name for path in paths] == ['any-exit1.onnx', 'any-exit2.onnx']
+    assert paths[0].stat().st_size < paths[1].stat().st_size  # without the second stack
+    detector, images = detector_of(cfg, checkpoint), pictures(SIZES[0], 1)
+    for exit_stack, path in enumerate(paths, 1):
+        detector.test_cfg.exit_stack = exit_stack
+        [theirs] = detect(detector, images)
+        found = open_session(path).run(None, {'images': images.float().numpy()})
+        assert_same(theirs, *(x[0] for x in found))
+
+
+def test_nms_keeps_the_same_in_onnx(tmp_path):
+    class Nms(torch.nn.Module):
+        def forward(self, boxes, scores):
+            return keep_by_nms(boxes, scores, 0.4, 5)
+
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(3, 60, 2, generator=generator)
+    boxes = torch.cat([corners, corners + 0.5], -1)
+    scores = torch.rand(3, 60, generator=generator) - 0.2
+    scores[2] = -1  # nothing to keep
+    to_onnx(Nms(), [boxes, scores], tmp_path / 'nms.onnx', ['boxes', 'scores'])
+    kept = keep_by_nms(boxes, scores, 0.4, 5)
+    assert kept.sum(1).tolist() == [5, 5, 0]
+    [found] = open_session(tmp_path / 'nms.onnx').run(
+        None, {'boxes': boxes.numpy(), 'scores': scores.numpy()})
+    assert (kept.numpy() == found).all()
+
+
+@pytest.mark.parametrize(('options', 'arguments', 'words'), [
+    ({}, dict(all_exits=True), 'only a mmnasfpn.AnytimeDetector has exits'),
+    ({}, dict(image_size=(0, 64)), 'image_size'),
+    ({}, dict(max_candidates=0), 'max_candidates'),
+    ({'model.test_cfg.nms.type': 'soft_nms'}, {}, "ONNX has only dict\\(type='nms'"),
+    ({'test_dataloader.dataset.pipeline': []}, {}, 'give --image-size'),
+])
+def test_what_cannot_be_exported_is_refused(lively_config, tmp_path, options, arguments, words):
+    cfg, checkpoint = lively_config
+    cfg.merge_from_dict(options)
+    with pytest.raises(ValueError, match=words):
+        export_checkpoint(cfg, checkpoint, tmp_path / 'not.onnx', **arguments)
+    assert not list(tmp_path.glob('not*'))
+
+
+def test_heads_that_decode_their_own_way_export_raw_only(tmp_path):
+    detector = build('GFL', tmp_path)
+    with pytest.raises(ValueError, match='GFLHead decodes .*_predict_by_feat_single.*--raw'):
+        ExportableDetector(detector)
+    with torch.no_grad():
+        assert len(ExportableDetector(detector, is_raw=True)(pictures(SIZES[1], 1).float())) == 10
+    with pytest.raises(ValueError, match='only single-stage'):
+        ExportableDetector(build('Faster R-CNN', tmp_path))
+
+
+def test_another_onnx_model_is_refused(lively_config, tmp_path):
+    cfg, _ = lively_config
+    (tmp_path / 'text.onnx').write_text('text')
+    for name, error, words in (('text.onnx', ValueError, 'no model that ONNX Runtime can run'),
+                               ('none.onnx', FileNotFoundError, 'no such file')):
+        with pytest.raises(error, match=words):
+            run_test(cfg, str(tmp_path / name))
+    for switch in (dict(tta=True), dict(fuse=True), dict(channels_last=True), dict(dtype='bf16')):
+        with pytest.raises(ValueError, match='--tta, --channels-last, --dtype and --fuse'):
+            run_test(cfg, str(tmp_path / 'text.onnx'), **switch)
+
+
+def test_the_example_of_the_page_on_export(lively_config, tmp_path, monkeypatch, capsys):
+    cfg, checkpoint = lively_config
+    monkeypatch.chdir(tmp_path)
+    export_checkpoint(cfg, checkpoint, 'model.onnx', (64, 96))
+    mmcv.imwrite(pictures((64, 96), 1)[0].permute(1, 2, 0).numpy(), 'picture.jpg')
+    text = (REPO / 'docs/export.md').read_text()
+    block = re.search(r'```python\n(.*?)```', text, re.DOTALL).group(1)
+    exec(block, {})
+    assert len(capsys.readouterr().out.splitlines()) > 20
