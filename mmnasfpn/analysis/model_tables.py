@@ -11,6 +11,8 @@ from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNe
 MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
 SEEDS_PART, ANYTIME_PART = 'seeds', 'exits'
 SAMPLERS_PART, GENOTYPES_PART = 'samplers', 'genotypes'
+BENCHMARK_PARTS = dict(infer='benchmark of inference', train='benchmark of training')
+GROWTH_PARTS = dict(infer='growth in inference', train='growth in training')
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
