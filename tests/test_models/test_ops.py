@@ -17,6 +17,16 @@ def test_downsample_takes_the_maximum_of_windows_aligned_with_the_origin(steps):
         np.testing.assert_array_equal(downsample(x, steps).numpy(), expected)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_downsample_is_max_pooling_where_sizes_divide(memory_format, dtype):
+    x = torch.randn(2, 3, 32, 48).to(dtype, memory_format=memory_format)
+    for steps in (1, 2, 4):
+        found = downsample(x, steps)
+        assert torch.equal(found, F.max_pool2d(x, 2**steps))
+        assert found.is_contiguous(memory_format=memory_format)
+
+
 @pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('steps', [1, 2, 4, 5])
 @pytest.mark.parametrize('size', [(64, 96), (33, 50), (1, 7), (3, 1200)])

@@ -25,8 +25,15 @@ def downsample(x: Tensor, steps: int) -> Tensor:
         Tensor: Shape (N, C, ceil(H / 2**steps), ceil(W / 2**steps)).
     """
     kernel = 2**steps
-    if x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        return _MaxPool.apply(x, kernel)
+    if not torch.compiler.is_compiling():  # compilers and exporters know max pooling best as it is
+        if x.requires_grad and torch.is_grad_enabled():
+            return _MaxPool.apply(x, kernel)
+        if x.device.type == 'cpu' and x.is_contiguous() and not any(n % kernel for n in x.shape[-2:]):
+            # A fifth of the time of PyTorch's max pooling, which is slow on a CPU in this layout alone.
+            for _ in range(steps):
+                x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
+                x = torch.maximum(x[..., ::2], x[..., 1::2])
+            return x
     # Where kernel and stride are equal and nothing is padded on the left, ceil_mode extends the
     # map at the bottom and right only, and never lets the extension win.
     return F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True)
