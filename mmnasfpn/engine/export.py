@@ -62,8 +62,9 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
                          'mmnasfpn.AnytimeDetector has exits: leave out --exits')
     with trust_checkpoints(trust_checkpoint):
         loaded = load_checkpoint(checkpoint)
-    check_fit(detector, state_dict_of(loaded), strict=True)
-    detector.load_state_dict(state_dict_of(loaded))
+    state_dict = state_dict_of(loaded)
+    check_fit(detector, state_dict, strict=True)
+    detector.load_state_dict(state_dict)
     out = Path(out)
     if all_exits:
         files = {k: out.with_stem(f'{out.stem}-exit{k}') for k in detector.exits}
