@@ -203,8 +203,7 @@ def _load(model: AnytimeDetector, path: str, trust: bool, is_plain: bool = False
         state_dict = state_dict_of(load_checkpoint(path))
     if is_plain:
         state_dict = spread_head(state_dict, model.state_dict())
-    check_fit(model, state_dict, strict=True)
-    model.load_state_dict(state_dict, strict=False)  # of what is missing, check_fit has told
+    check_fit(model, state_dict, strict=True)  # which loads them
 
 
 def _check_validation_set(cfg: Config) -> None:

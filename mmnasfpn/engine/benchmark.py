@@ -132,7 +132,8 @@ def contenders(cfg: Config, setting: Setting, parts: Sequence[str], ways: Sequen
                     continue
                 own = copy.deepcopy(detector)
                 if 'onnx' in on:
-                    yield Contender(part, model, way, _run_onnx(part, own, setting))
+                    if model in models:
+                        yield Contender(part, model, way, _run_onnx(part, own, setting))
                     continue
                 run = _run_neck if part == 'neck' else _run_detector
                 prepared, once = run(own, setting, on)
@@ -161,15 +162,17 @@ def growth(cfg: Config, setting: Setting, way: str, stacks: Sequence[int] = (),
     Raises:
         ValueError: As :func:`contenders` does.
     """
-    own = dict(stack_times=cfg.model.neck.stack_times, out_channels=cfg.model.neck.out_channels)
     for part, key, values in (('stacks', 'stack_times', stacks),
                               ('feature dimension', 'out_channels', channels),
                               ('image size', None, image_sizes)):
         for value in values:
             changed = copy.deepcopy(cfg)
-            changed.model.neck.update(own | ({key: value} if key else {}))
-            size = setting.image_size if key else (value, value)
-            [contender] = contenders(changed, replace(setting, image_size=size), ['neck'], [way], [OURS])
+            if key:
+                changed.model.neck[key] = value
+                own = setting
+            else:
+                own = replace(setting, image_size=(value, value))
+            [contender] = contenders(changed, own, ['neck'], [way], [OURS])
             yield replace(contender, part=part, model=str(value))
 
 

@@ -64,7 +64,10 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
-    """Raise a CheckpointError unless the weights fit the model, as :class:`CheckpointFitHook` has it."""
+    """Raise a CheckpointError unless the weights fit the model, as :class:`CheckpointFitHook` has it.
+
+    Where that asks for all weights (``strict``), they are in the model afterwards.
+    """
     neck = getattr(model, 'neck', None)
     if isinstance(neck, NASFPN):
         if any(name.startswith('neck.fpn_stages.') for name in state_dict):

@@ -62,9 +62,7 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
                          'mmnasfpn.AnytimeDetector has exits: leave out --exits')
     with trust_checkpoints(trust_checkpoint):
         loaded = load_checkpoint(checkpoint)
-    state_dict = state_dict_of(loaded)
-    check_fit(detector, state_dict, strict=True)
-    detector.load_state_dict(state_dict)
+    check_fit(detector, state_dict_of(loaded), strict=True)  # which loads them
     out = Path(out)
     if all_exits:
         files = {k: out.with_stem(f'{out.stem}-exit{k}') for k in detector.exits}
@@ -78,7 +76,7 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
         about = dict(version=__version__, outputs='raw' if is_raw else 'detections',
                      classes=(loaded.get('meta', {}).get('dataset_meta') or {}).get('classes'),
                      background=_background(detector.data_preprocessor), exit_stack=exit_stack)
-        to_onnx(module, [example], file, ['images'], _output_names(module, example),
+        to_onnx(module, [example], file, ['images'], _output_names(module),
                 (0, 2, 3) if is_dynamic else (), {METADATA: json.dumps(about)})
     return list(files.values())
 
@@ -97,11 +95,11 @@ def _size_of(cfg: Config) -> tuple[int, int]:
                      '--image-size ROWS COLUMNS')
 
 
-def _output_names(module: ExportableDetector, example: torch.Tensor) -> list[str]:
+def _output_names(module: ExportableDetector) -> list[str]:
     if not module.is_raw:
         return ['boxes', 'scores', 'labels']
-    with torch.no_grad():
-        outputs = module.head(module.detector.extract_feat(module.preprocess(example)))
+    with torch.no_grad():  # of any size: to see what the head returns
+        outputs = module.head(module.detector.extract_feat(torch.zeros(1, 3, 128, 128)))
     kinds = ('scores', 'boxes', 'factors')
     return [f'{kind}_{level}' for kind, maps in zip(kinds, outputs, strict=False)
             for level in range(len(maps))]

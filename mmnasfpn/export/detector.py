@@ -51,14 +51,14 @@ class ExportableDetector(nn.Module):
                           if isinstance(detector, AnytimeDetector) else detector.bbox_head).eval()
         self.is_raw = is_raw
         self.max_candidates = max_candidates
-        if not is_raw:
-            self._check()
         cfg = self.head.test_cfg or {}
         self.score_thr = cfg.get('score_thr', 0)
         self.nms_pre = cfg.get('nms_pre', -1)
         self.min_bbox_size = cfg.get('min_bbox_size', -1)
         self.max_per_img = cfg.get('max_per_img', max_candidates)
-        self.nms = cfg.get('nms', {})
+        self.nms = cfg.get('nms') or {}
+        if not is_raw:
+            self._check()
 
     def _check(self) -> None:
         name = type(self.head).__name__
@@ -67,11 +67,11 @@ class ExportableDetector(nn.Module):
         if own or getattr(self.head.loss_cls, 'custom_cls_channels', False):
             raise ValueError(f'{name} decodes its boxes in a way of its own ({", ".join(own)}): export '
                              'what it returns instead (--raw)')
-        nms = self.head.test_cfg.get('nms') or {}
-        unknown = sorted(set(nms) - {'type', 'iou_threshold', 'class_agnostic', 'split_thr'})
-        if nms.get('type', 'nms') != 'nms' or 'iou_threshold' not in nms or unknown:
-            raise ValueError(f"model.test_cfg.nms is {dict(nms)}, but ONNX has only dict(type='nms', "
-                             'iou_threshold=...): set that, or export what the head returns (--raw)')
+        unknown = sorted(set(self.nms) - {'type', 'iou_threshold', 'class_agnostic', 'split_thr'})
+        if self.nms.get('type', 'nms') != 'nms' or 'iou_threshold' not in self.nms or unknown:
+            raise ValueError(f"model.test_cfg.nms is {dict(self.nms)}, but ONNX has only "
+                             "dict(type='nms', iou_threshold=...): set that, or export what the head "
+                             'returns (--raw)')
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Detect.

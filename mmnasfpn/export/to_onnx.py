@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmnasfpn._files import at_once
 from mmnasfpn.export.nms import onnx_keep_by_nms
 
 _OPSET = 18
@@ -61,9 +62,8 @@ def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[
             custom_translation_table={torch.ops.mmnasfpn.keep_by_nms.default: onnx_keep_by_nms})
     assert model is not None
     model.model.metadata_props.update(metadata or {})
-    unfinished = Path(out).with_name(f'{Path(out).name}.unfinished')
-    model.save(unfinished, external_data=False)
-    os.replace(unfinished, out)
+    with at_once(Path(out)) as unfinished:
+        model.save(unfinished, external_data=False)
 
 
 @contextlib.contextmanager

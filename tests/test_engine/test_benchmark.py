@@ -89,6 +89,14 @@ def test_onnx_runtime_is_for_the_cpu():
         list(contenders(config(), setting, ['neck'], ['onnx']))
 
 
+def test_only_the_models_asked_for_are_timed():
+    setting = Setting((128, 128), 1, 'infer', CPU)
+    for models, expected in (([CONVOLUTIONS], [(CONVOLUTIONS, 'eager')]),
+                             ([OURS], [(OURS, 'eager'), (OURS, 'onnx')])):
+        found = contenders(config(), setting, ['neck'], ['eager', 'onnx'], models)
+        assert [(c.model, c.way) for c in found] == expected
+
+
 def test_growth_changes_one_size_at_a_time():
     found = list(growth(config(), Setting((128, 128), 1, 'infer', CPU), 'eager', [1, 2], [16], [64]))
     assert [(c.part, c.model) for c in found] == [
