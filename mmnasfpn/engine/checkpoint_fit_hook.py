@@ -24,6 +24,8 @@ class CheckpointFitHook(Hook):
         strict (bool): True asks for all weights of the model, as for testing and resuming. False is
             for fine-tuning, where backbone and head may be new: only a NAS-FPN neck in the checkpoint
             must fit.
+        classes (Sequence[str] | None): The classes of the data. Where ``strict``, those of the
+            checkpoint must be the same in the same order. Defaults to None: they are not compared.
 
     Raises:
         CheckpointError: When a checkpoint is loaded that does not fit; says what differs and what to
@@ -32,11 +34,14 @@ class CheckpointFitHook(Hook):
 
     priority = 'VERY_LOW'  # after hooks that swap weights, such as EMAHook
 
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, strict: bool, classes: Sequence[str] | None = None) -> None:
         self.strict = strict
+        self.classes = classes
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Check the weights of the checkpoint."""
+        """Check the weights of the checkpoint, and the classes that it was trained with."""
+        if self.strict and self.classes is not None:
+            check_classes(classes_of(checkpoint), self.classes)
         check_fit(unwrapped(runner.model), state_dict_of(checkpoint), self.strict)
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
@@ -48,6 +53,32 @@ def unwrapped(model: Any) -> Any:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
+
+
+def classes_of(checkpoint: Mapping[str, Any]) -> Sequence[str] | None:
+    """Return the classes that a checkpoint says it was trained with, None where it does not say."""
+    meta = checkpoint.get('meta') or {}
+    # MMDetection 2 wrote CLASSES.
+    return (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+
+
+def check_classes(trained: Sequence[str] | None, classes: Sequence[str]) -> None:
+    """Check that a model was trained with the classes of the data, in the same order.
+
+    Args:
+        trained (Sequence[str] | None): Those that it was trained with; None where that is not known.
+        classes (Sequence[str]): Those of the data.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if trained is None or list(trained) == list(classes):
+        return
+    how = 'the same classes in another order' if sorted(trained) == sorted(classes) else 'other classes'
+    raise CheckpointError(
+        f'the model was trained with {how} than the data have: {list(trained)} are the classes of the '
+        f'checkpoint, {list(classes)} those of the data: set metainfo=dict(classes={tuple(trained)}) of '
+        'the data sets and num_classes of the head, or give another checkpoint')
 
 
 def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

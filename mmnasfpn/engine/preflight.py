@@ -1,151 +1,37 @@
 """Find mistakes in a config before any training starts."""
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmdet.datasets import CocoDataset, CocoPanopticDataset
-from mmengine.config import Config, ConfigDict
-from mmengine.model import is_model_wrapper
-from mmengine.registry import DATASETS
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from torch import nn
 
-from mmnasfpn.datasets import ShapesDataset, make_shapes
+from mmnasfpn.datasets.annotations import list_some
+from mmnasfpn.engine.checkpoint_fit_hook import unwrapped
+from mmnasfpn.engine.data_checks import DataReport, check_data
 from mmnasfpn.models.necks import PyramidNeck
-from mmnasfpn.registry import class_of
 
-_COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
-                'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
+__all__ = ['DataReport', 'check_data', 'check_model']
 
 
-def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
-    """Check that the COCO-format data sets of a config are there and have what is needed.
+def check_model(model: nn.Module, classes: Sequence[str] | None = None) -> None:
+    """Check that backbone, neck and heads fit each other and the data.
 
-    Generated shapes are drawn where they are missing. Data sets of other kinds and remote ones are
-    left alone.
+    The backbone runs on one image for that, where the detector has a neck of this package's.
 
     Args:
-        cfg (Config): The config.
-        dataloaders (Sequence[str]): The keys to check, e.g. ``('train_dataloader',)``.
+        model (nn.Module): A detector.
+        classes (Sequence[str] | None): The classes of the data. Defaults to None: any number of them.
 
     Raises:
-        FileNotFoundError: If a data root, annotation file or picture folder is missing.
-        ValueError: If an annotation file is not one, has no pictures or no boxes, lacks categories
-            that the config asks for or has them in another order, or if the evaluator reads the
-            annotations of other pictures.
+        ValueError: If the neck's ``in_channels`` are not those of the backbone's maps, the head is not
+            made for the neck's levels and channels, or a head predicts another number of classes than
+            the data have.
     """
-    for key in dataloaders:
-        if cfg.get(key) is None:
-            continue
-        evaluator_key = key.replace('dataloader', 'evaluator')
-        evaluators = cfg.get(evaluator_key) or []
-        evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-        is_submission = any(evaluator.get('format_only', False) for evaluator in evaluators)
-        pictures: set[Any] = set()
-        ann_files = []
-        for dataset in _leaves(cfg[key].dataset):
-            kind = class_of(DATASETS, dataset, cfg)
-            if not issubclass(kind, CocoDataset) or issubclass(kind, CocoPanopticDataset):
-                continue
-            if issubclass(kind, ShapesDataset):
-                make_shapes(dataset.data_root, **(dataset.get('shapes') or {}))
-            path = _find_files(f'{key}.dataset', dataset)
-            if path is not None:
-                ann_files.append(path)
-                pictures |= _check_annotations(f'{key}.dataset', path, dataset, kind,
-                                               needs_boxes=not is_submission)
-        for evaluator in evaluators:
-            if evaluator.get('ann_file') and ann_files:
-                _check_evaluator(evaluator_key, evaluator.ann_file, ann_files, pictures)
-
-
-def _leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """Yield the data sets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
-    if 'dataset' in dataset:
-        yield from _leaves(dataset.dataset)
-    elif 'datasets' in dataset:
-        for part in dataset.datasets:
-            yield from _leaves(part)
-    else:
-        yield dataset
-
-
-def _find_files(where: str, cfg: ConfigDict) -> Path | None:
-    """Return the path of the annotation file, or None where it is remote."""
-    data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
-    if '://' in f'{data_root} {ann_file}':
-        return None
-    if data_root and not Path(data_root).is_dir():
-        raise FileNotFoundError(f'{where}: data_root is {data_root!r} ({Path(data_root).resolve()}), '
-                                f'but there is no such folder: {_COCO_LAYOUT}')
-    path = Path(data_root) / ann_file
-    if not path.is_file():
-        raise FileNotFoundError(f'{where}: ann_file is {ann_file!r}, but there is no file {path}: '
-                                f'{_COCO_LAYOUT}')
-    images = Path(data_root) / (cfg.get('data_prefix') or {}).get('img', '')
-    if not images.is_dir():
-        raise FileNotFoundError(f'{where}: data_prefix.img leads to {images}, but there is no such '
-                                f'folder: {_COCO_LAYOUT}')
-    return path
-
-
-def _check_annotations(where: str, path: Path, cfg: ConfigDict, kind: type[CocoDataset],
-                       needs_boxes: bool) -> set[Any]:
-    """Check an annotation file and return the ids of its pictures."""
-    try:
-        data = json.loads(path.read_bytes())
-        pictures = {image['id'] for image in data['images']}
-        categories = {category['name']: category['id'] for category in data['categories']}
-        # Those that MMDetection keeps for training.
-        boxed = {box['category_id'] for box in data.get('annotations', ())
-                 if not box.get('iscrowd') and box['image_id'] in pictures and min(box['bbox'][2:]) >= 1}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{where}: ann_file {path} is not in COCO format ({error!r}): it must be a '
-                         'JSON object with images, annotations and categories') from None
-    if not pictures:
-        raise ValueError(f'{where}: ann_file {path} has no pictures in its images: give a file that '
-                         'lists some')
-    classes = list(kind._load_metainfo(cfg.get('metainfo'))['classes'])
-    unknown = [name for name in classes if name not in categories]
-    if unknown:
-        raise ValueError(f'{where}: the classes {unknown} are not among the categories '
-                         f'{list(categories)} of {path}: set metainfo=dict(classes=(...)) of the data '
-                         'set, and num_classes of the head to their number')
-    in_file_order = [name for name in categories if name in classes]
-    if classes != in_file_order:  # MMDetection numbers labels in the file's order
-        raise ValueError(f'{where}: the classes are {classes}, but {path} has them in another order, in '
-                         f'which labels are numbered: set metainfo=dict(classes={tuple(in_file_order)})')
-    if needs_boxes and not boxed & {categories[name] for name in classes}:
-        raise ValueError(f'{where}: ann_file {path} has {len(pictures)} pictures but no boxes of the '
-                         f'classes {classes} in its annotations, crowds and boxes of no size left out: '
-                         'give a file with such boxes')
-    return pictures
-
-
-def _check_evaluator(where: str, ann_file: str, ann_files: Sequence[Path], pictures: set[Any]) -> None:
-    path = Path(ann_file)
-    if '://' in ann_file or path in ann_files:
-        return
-    if not path.is_file():
-        raise FileNotFoundError(f'{where}: ann_file is {ann_file!r}, but there is no such file: set it '
-                                f'to that of the data set, {ann_files[0]}')
-    if {image['id'] for image in json.loads(path.read_bytes())['images']} != pictures:
-        raise ValueError(f'{where}: ann_file is {ann_file!r}, whose pictures are not those of the data '
-                         f'set: set it to {ann_files[0]}')
-
-
-def check_model(model: nn.Module) -> None:
-    """Check that backbone, neck and head fit each other, by running the backbone on one image.
-
-    Args:
-        model (nn.Module): A detector. One without a neck of this package's is left alone.
-
-    Raises:
-        ValueError: If the neck's ``in_channels`` are not those of the backbone's maps, or the head
-            is not made for the neck's levels and channels.
-    """
-    detector: Any = model.module if is_model_wrapper(model) else model
+    detector: Any = unwrapped(model)
+    if classes is not None:
+        _check_num_classes(detector, classes)
     neck = getattr(detector, 'neck', None)
     if not isinstance(neck, PyramidNeck):
         return
@@ -160,6 +46,18 @@ def check_model(model: nn.Module) -> None:
             module.training = training
     for name in ('bbox_head', 'rpn_head'):
         _check_head(name, getattr(detector, name, None), neck)
+
+
+def _check_num_classes(detector: nn.Module, classes: Sequence[str]) -> None:
+    for name, module in detector.named_modules():
+        number = getattr(module, 'num_classes', None)
+        # Heads only, and no proposals or stuff, which have classes of their own.
+        if ('head' in name and isinstance(number, int) and number != len(classes)
+                and not isinstance(module, RPNHead | FusedSemanticHead)
+                and not name.endswith(('rpn_head', 'semantic_head'))
+                and not getattr(module, 'class_agnostic', False)):
+            raise ValueError(f'{name}: num_classes is {number}, but the data have {len(classes)} '
+                             f'classes ({list_some(classes)}): set it to {len(classes)}')
 
 
 def _check_head(name: str, head: Any, neck: PyramidNeck) -> None:

@@ -11,12 +11,14 @@ from mmdet.evaluation import DumpDetResults
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import master_only
+from mmengine.dist import all_gather_object, init_dist, is_distributed, master_only
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
-from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook
-from mmnasfpn.engine.preflight import check_data, check_model
+from mmnasfpn.datasets.annotations import FileStamp
+from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
+from mmnasfpn.engine.preflight import DataReport, check_data, check_model
+from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.safe_checkpoints import trust_checkpoints
 
 #: How a model can compute, as :func:`train` and :func:`test` take it, and what that is to autocast.
@@ -155,26 +157,47 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     return metrics
 
 
-def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool) -> Runner:
+def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool,
+                 checked: frozenset[FileStamp] = frozenset()) -> Runner:
     """Build the runner of a config, after checks of its data and model.
 
     Args:
         cfg (Config): The config.
         dataloaders (tuple[str, ...]): Keys of the dataloaders that it will use.
         strict_checkpoint (bool): Whether to refuse a checkpoint that does not fit the whole model.
+        checked (frozenset[FileStamp]): As for :func:`check_data`.
 
     Raises:
         FileNotFoundError, ValueError: If the data or the model do not fit the config.
     """
     setup_cache_size_limit_of_dynamo()
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    if int(os.environ.get('LOCAL_RANK', 0)) == 0:
-        check_data(cfg, dataloaders)
-    _launch_on_cpu(cfg)
+    _launch(cfg)
+    data = _check_data_once(cfg, dataloaders, checked)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    check_model(runner.model)
-    runner.register_hook(CheckpointFitHook(strict_checkpoint))
+    for warning in data.warnings:
+        runner.logger.warning(warning)
+    check_model(runner.model, data.classes)
+    if isinstance(runner.model, OnnxDetector) and data.classes is not None:
+        check_classes(runner.model.about['classes'], data.classes)
+    runner.register_hook(CheckpointFitHook(strict_checkpoint, data.classes))
     return runner
+
+
+def _check_data_once(cfg: Config, dataloaders: tuple[str, ...],
+                     checked: frozenset[FileStamp]) -> DataReport:
+    """Let one process of each machine check the data while the others wait, and all end if it does."""
+    found: DataReport | Exception | None = None
+    if int(os.environ.get('LOCAL_RANK', 0)) == 0:
+        try:
+            found = check_data(cfg, dataloaders, checked)
+        except Exception as error:  # to be raised by all
+            found = error
+    everywhere = all_gather_object(found) if is_distributed() else [found]
+    for other in everywhere:
+        if isinstance(other, Exception):
+            raise other
+    return next(filter(None, everywhere))
 
 
 def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = False) -> None:
@@ -190,9 +213,12 @@ def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = 
     cfg.custom_hooks = hooks
 
 
-def _launch_on_cpu(cfg: Config) -> None:
-    """Start several processes without a GPU, for which MMEngine's launcher asks."""
+def _launch(cfg: Config) -> None:
+    """Let several processes find each other; without a GPU too, for which MMEngine's launcher asks."""
+    if cfg.launcher == 'none' or is_distributed():
+        return
     if cfg.launcher != 'pytorch' or get_device() != 'cpu':
+        init_dist(cfg.launcher, **(cfg.get('env_cfg') or {}).get('dist_cfg', {}))
         return
     torch.distributed.init_process_group('gloo')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,

@@ -1,5 +1,6 @@
 """The proxy task: train a detector for a short time (section 4.2)."""
 import copy
+import logging
 import math
 import os
 import random
@@ -8,9 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.engine.run import build_runner
 from mmnasfpn.genotypes import Genotype
@@ -42,8 +45,11 @@ class _StopAtNaN(Hook):
                     f'training diverged: the loss is {loss} at step {runner.iter + 1}')
 
 
-def check_proxy_task(cfg: Config, space: SearchSpace) -> None:
+def check_proxy_task(cfg: Config, space: SearchSpace) -> frozenset[FileStamp]:
     """Check data and model of a config before a search; missing shapes are drawn.
+
+    Returns:
+        frozenset[FileStamp]: The annotation files, which trials need not check again.
 
     Raises:
         FileNotFoundError, ValueError: If something is missing or does not fit.
@@ -53,8 +59,11 @@ def check_proxy_task(cfg: Config, space: SearchSpace) -> None:
             raise ValueError(f'the config has no {key}, but the reward of a genotype is what its '
                              'evaluator says of the trained detector: give it one')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    check_data(cfg, ('train_dataloader', 'val_dataloader'))
-    check_model(MODELS.build(with_genotype(cfg, space.sample(random.Random(0))).model))
+    data = check_data(cfg, ('train_dataloader', 'val_dataloader'))
+    for warning in data.warnings:
+        print_log(warning, 'current', logging.WARNING)
+    check_model(MODELS.build(with_genotype(cfg, space.sample(random.Random(0))).model), data.classes)
+    return data.checked
 
 
 def with_genotype(cfg: Config, genotype: Genotype) -> Config:
@@ -64,14 +73,15 @@ def with_genotype(cfg: Config, genotype: Genotype) -> Config:
     return cfg
 
 
-def train_and_evaluate(cfg: Config, genotype: Genotype,
-                       work_dir: str | os.PathLike[str]) -> dict[str, Any]:
+def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathLike[str],
+                       checked: frozenset[FileStamp] = frozenset()) -> dict[str, Any]:
     """Train a config with a genotype and return the metrics after its last step.
 
     Args:
         cfg (Config): The config.
         genotype (Genotype): The pyramid.
         work_dir (str | PathLike): Where logs go. No checkpoints are kept.
+        checked (frozenset[FileStamp]): Annotation files that were checked before. Defaults to none.
 
     Raises:
         FloatingPointError: If the loss or a weight becomes infinite or NaN.
@@ -84,7 +94,8 @@ def train_and_evaluate(cfg: Config, genotype: Genotype,
     cfg.train_cfg.pop('dynamic_intervals', None)
     cfg.train_cfg.val_begin = 1
     cfg.train_cfg.val_interval = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')
-    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict_checkpoint=False)
+    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict_checkpoint=False,
+                          checked=checked)
     keep = _KeepMetrics()
     runner.register_hook(keep)
     runner.register_hook(_StopAtNaN())

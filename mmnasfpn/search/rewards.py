@@ -123,6 +123,7 @@ class ProxyTask(Reward):
     def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP') -> None:
         super().__init__(cfg, space)
         self.metric = metric
+        self.checked: frozenset = frozenset()  # annotation files that were found sound
         num_outs = nas_fpn_of(cfg).get('num_outs')
         if num_outs != space.num_levels:
             raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} '
@@ -131,12 +132,12 @@ class ProxyTask(Reward):
     def check(self) -> None:
         """Draw missing shapes, and check data, neck and head against each other."""
         from mmnasfpn.search.proxy_task import check_proxy_task
-        check_proxy_task(self.cfg, self.space)
+        self.checked = check_proxy_task(self.cfg, self.space)
 
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
         """Return the metric of the trained detector."""
         from mmnasfpn.search.proxy_task import train_and_evaluate
-        metrics = train_and_evaluate(self.cfg, genotype, work_dir)
+        metrics = train_and_evaluate(self.cfg, genotype, work_dir, self.checked)
         if metrics and self.metric not in metrics:
             raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
                              f"returns {', '.join(sorted(metrics))}")

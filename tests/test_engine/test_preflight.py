@@ -61,8 +61,7 @@ def test_missing_picture_folder(cfg):
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{"images": []}', '{"images": [1], "categories": [2]}',
-                                  '{"images": [{"id": 1}], "categories": [], "annotations": null}',
-                                  '{"images": [{"id": 1}], "categories": [], "annotations": [{}]}'])
+                                  '{"images": [{"id": 1}], "categories": [], "annotations": null}'])
 def test_annotation_file_that_is_not_one(cfg, data_root, text):
     (data_root / 'annotations/train.json').write_text(text)
     refused(cfg, ValueError, 'train.json', 'not in COCO format')
@@ -70,12 +69,12 @@ def test_annotation_file_that_is_not_one(cfg, data_root, text):
 
 def test_annotation_file_without_pictures(cfg, data_root):
     edit(data_root, 'train', lambda data: data.update(images=[]))
-    refused(cfg, ValueError, 'train.json', 'no pictures')
+    refused(cfg, ValueError, 'train.json', 'no images')
 
 
 def test_annotation_file_without_boxes(cfg, data_root):
     edit(data_root, 'val', lambda data: data.update(annotations=[]))
-    refused(cfg, ValueError, 'val.json', '2 pictures but no boxes')
+    refused(cfg, ValueError, 'val.json', '2 images but no boxes')
     cfg.val_evaluator.format_only = True  # a submission needs none
     check_data(cfg, KEYS)
 

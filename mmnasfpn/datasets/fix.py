@@ -1,0 +1,206 @@
+"""Repair annotation files where what is missing has one meaning."""
+import copy
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as masks
+
+from mmnasfpn._files import write_text
+from mmnasfpn.datasets.annotation_rules import Use, check_annotations, has_size
+from mmnasfpn.datasets.annotations import Annotations, Fault, is_number, read_json
+
+
+def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str],
+                    folder: str | os.PathLike[str] | None = None,
+                    classes: Sequence[str] = ()) -> tuple[list[str], list[Fault]]:
+    """Write a repaired copy of an annotation file in COCO format.
+
+    Added are ``iscrowd`` as 0, ``area`` from the mask or the box, and with the images at hand ``height``
+    and ``width``. Annotations are numbered from 1 where their ids are missing, 0, texts or given twice.
+    Boxes are cut at the borders of their images. Left out are annotations that no detector can learn
+    from: of images or categories that are not there, not finite, less than a pixel wide or high, or
+    outside their image. So are categories without annotations whose name another one has, and second
+    copies of images and categories. A byte-order mark is left out.
+
+    Args:
+        ann_file (str | PathLike): The file.
+        out (str | PathLike): The copy to write.
+        folder (str | PathLike | None): Where the images are. Defaults to None: not at hand.
+        classes (Sequence[str]): Put categories of these names first, in this order, and add those that
+            are not there. Defaults to none: as they are.
+
+    Returns:
+        tuple[list[str], list[Fault]]: What was done, and what is still wrong with the copy.
+
+    Raises:
+        AnnotationError: If the file cannot be read.
+        ValueError: If its boxes are evidently in another format, which cutting them would spoil, or
+            ``out`` is the file itself. Nothing is written then.
+    """
+    if Path(out).resolve() == Path(ann_file).resolve():
+        raise ValueError(f'the copy to write is {os.fspath(out)!r}, the file itself: give another name')
+    data, faults = read_json(ann_file)
+    found = check_annotations(Annotations(data))
+    for fault in found:
+        if fault.rule.startswith('boxes-in-'):
+            raise ValueError(f'{ann_file}: {fault}. Nothing was written')
+    fix = _Fix(copy.copy(data), folder)
+    for step in (fix.drop_copies, fix.drop_unused_names, fix.add_image_sizes, fix.add_flags,
+                 fix.cut_boxes, fix.add_areas, fix.drop_useless, fix.number_annotations):
+        step()
+    if classes:
+        fix.order_categories(classes)
+    if faults:
+        fix.note(1, 'byte-order mark left out')
+    write_text(Path(out), json.dumps(fix.data))
+    return fix.done, check_annotations(Annotations(fix.data), Use())
+
+
+class _Fix:
+    """Repairs the data of an annotation file, step by step."""
+
+    def __init__(self, data: dict[str, Any], folder: str | os.PathLike[str] | None) -> None:
+        self.data = data
+        self.folder = folder
+        self.done: list[str] = []
+
+    def note(self, number: int, what: str) -> None:
+        if number:
+            self.done.append(f'{number} {what}')
+
+    def drop_copies(self) -> None:
+        for part in ('images', 'categories'):
+            kept = list({json.dumps(entry, sort_keys=True): entry for entry in self.data[part]}.values())
+            self.note(len(self.data[part]) - len(kept), f'copies among the {part} left out')
+            self.data[part] = kept
+
+    def drop_unused_names(self) -> None:
+        used = {repr(entry.get('category_id')) for entry in self.data['annotations']}
+        names = Counter(repr(entry.get('name')) for entry in self.data['categories'])
+        kept = []
+        for entry in self.data['categories']:
+            name = repr(entry.get('name'))
+            if names[name] > 1 and repr(entry.get('id')) not in used:
+                names[name] -= 1
+                self.note(1, f'category left out that no annotation has: {name}, id {entry.get("id")!r}')
+            else:
+                kept.append(entry)
+        self.data['categories'] = kept
+
+    def add_image_sizes(self) -> None:
+        added = 0
+        for entry in self.data['images'] if self.folder is not None else ():
+            if all(is_number(entry.get(key)) and entry[key] >= 1 for key in ('height', 'width')):
+                continue
+            try:
+                with Image.open(Path(self.folder or '') / str(entry.get('file_name'))) as image:
+                    # As MMCV reads it: turned by its EXIF orientation.
+                    turned = image.getexif().get(0x0112, 1) >= 5
+                    entry['width'], entry['height'] = image.size[::-1] if turned else image.size
+                    added += 1
+            except OSError:
+                continue
+        self.note(added, 'images given the height and width of their files')
+
+    def add_flags(self) -> None:
+        without = [entry for entry in self.data['annotations'] if 'iscrowd' not in entry]
+        for entry in without:
+            entry['iscrowd'] = 0
+        self.note(len(without), "annotations given 'iscrowd' 0")
+
+    def cut_boxes(self) -> None:
+        file = Annotations(self.data)
+        with np.errstate(invalid='ignore'):
+            x, y, width, height = file.boxes.T
+            rows, columns = file.sizes[file.image_of].T if len(file.sizes) else (np.nan, np.nan)
+            low = np.stack([np.clip(x, 0, columns), np.clip(y, 0, rows)], axis=1)
+            high = np.stack([np.clip(x + width, 0, columns), np.clip(y + height, 0, rows)], axis=1)
+            cut = np.concatenate([low, high - low], axis=1)
+            changed = has_size(file) & (file.image_of >= 0) & (
+                np.abs(cut - file.boxes).max(axis=1, initial=0) > 1e-6)
+        for place in np.flatnonzero(changed).tolist():
+            entry = self.data['annotations'][place]
+            entry['bbox'] = [round(value, 4) for value in cut[place].tolist()]
+            if not entry.get('segmentation'):
+                entry.pop('area', None)  # it was the box's
+        self.note(int(changed.sum()), 'boxes cut at the border of their image')
+
+    def add_areas(self) -> None:
+        images = {repr(entry.get('id')): entry for entry in self.data['images']}
+        added = 0
+        for entry in self.data['annotations']:
+            area = entry.get('area')
+            if is_number(area) and np.isfinite(area) and area > 0:
+                continue
+            area = _area(entry, images.get(repr(entry.get('image_id'))))
+            if area is not None:
+                entry['area'] = area
+                added += 1
+        self.note(added, "annotations given an 'area'")
+
+    def drop_useless(self) -> None:
+        file = Annotations(self.data)
+        kept = (file.image_of >= 0) & (file.category_of >= 0) & has_size(file)
+        # What cannot be judged stays: its keys are missing or of the wrong kind, which is said.
+        columns = file.columns['annotations']
+        unknown = ~np.isfinite(file.sizes).all(axis=1)[file.image_of] if len(file.sizes) else True
+        kept |= np.array([not _is_whole(entry) for entry in zip(*(
+            columns[key] for key in ('image_id', 'category_id', 'bbox')), strict=True)], bool) | unknown
+        self.data['annotations'] = [entry for entry, is_kept in zip(
+            self.data['annotations'], kept.tolist(), strict=True) if is_kept]
+        self.note(int((~kept).sum()), 'annotations left out that nothing can be learned from')
+
+    def number_annotations(self) -> None:
+        ids = [entry.get('id') for entry in self.data['annotations']]
+        if all(type(key) is int and key for key in ids) and len(set(ids)) == len(ids):
+            return
+        for number, entry in enumerate(self.data['annotations'], 1):
+            entry['id'] = number
+        self.note(len(ids), 'annotations numbered from 1')
+
+    def order_categories(self, classes: Sequence[str]) -> None:
+        categories = self.data['categories']
+        names = [entry.get('name') for entry in categories]
+        new = max([entry['id'] for entry in categories if type(entry.get('id')) is int], default=0)
+        first = []
+        for name in classes:
+            if name in names:
+                first.append(categories[names.index(name)])
+            else:
+                new += 1
+                first.append(dict(id=new, name=name))
+                self.note(1, f'category added: {name!r}, id {new}')
+        ordered = first + [entry for entry in categories if entry not in first]
+        if ordered != categories:
+            self.note(len(ordered), f'categories put into the order {[e.get("name") for e in ordered]}')
+        self.data['categories'] = ordered
+
+
+def _is_whole(values: Sequence[Any]) -> bool:
+    box = values[-1]
+    return (all(isinstance(value, int | float | str) for value in values[:-1])
+            and isinstance(box, list) and len(box) == 4 and all(map(is_number, box)))
+
+
+def _area(entry: Mapping[str, Any], image: Mapping[str, Any] | None) -> float | None:
+    """Return the area of an annotation's mask, or without one that of its box, or None."""
+    box, mask = entry.get('bbox'), entry.get('segmentation')
+    if mask and image is not None:
+        try:
+            rows, columns = int(image['height']), int(image['width'])
+            encoded = mask if isinstance(mask, dict) and isinstance(mask['counts'], str) else (
+                masks.frPyObjects(mask, rows, columns))
+            encoded = masks.merge(encoded) if isinstance(encoded, list) else encoded
+            return float(masks.area(encoded))
+        except Exception:  # of pycocotools' own many kinds, for a mask that is none
+            pass
+    if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
+        area = box[2] * box[3]
+        return float(area) if np.isfinite(area) else None
+    return None

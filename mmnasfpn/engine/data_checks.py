@@ -1,0 +1,429 @@
+"""Find mistakes in the data of a config before anything is trained or evaluated."""
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
+from mmdet.evaluation import CocoMetric, MultiDatasetsEvaluator
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, EVALUATOR, METRICS
+
+from mmnasfpn.datasets import ShapesDataset, make_shapes
+from mmnasfpn.datasets.annotation_rules import Use, check_annotations, filtered_images
+from mmnasfpn.datasets.annotations import (
+    AnnotationError,
+    Annotations,
+    Fault,
+    FileStamp,
+    list_some,
+    read_annotations,
+)
+from mmnasfpn.datasets.image_rules import Reader, check_images
+from mmnasfpn.registry import class_of
+
+_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
+           'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
+_REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
+_FIX = 'tools/check_data.py (mim run mmnasfpn check_data)'
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a check of a config's data found that is no error.
+
+    Args:
+        warnings (tuple[str, ...]): What costs a few boxes or images, a line each.
+        classes (tuple[str, ...] | None): The classes of all data sets, in the order of their labels;
+            None where no data set says.
+        checked (frozenset[FileStamp]): The annotation files that were checked.
+    """
+
+    warnings: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    checked: frozenset[FileStamp] = frozenset()
+
+
+def check_data(cfg: Config, dataloaders: Sequence[str],
+               checked: frozenset[FileStamp] = frozenset()) -> DataReport:
+    """Check that the data sets of a config are there, sound, and fit each other and the evaluators.
+
+    COCO-format data sets are checked in full: annotation files, images, classes and evaluators. Of
+    other kinds only the classes are compared; remote ones are left alone. Generated shapes are drawn
+    where they are missing.
+
+    Args:
+        cfg (Config): The config.
+        dataloaders (Sequence[str]): The keys to check, e.g. ``('train_dataloader',)``.
+        checked (frozenset[FileStamp]): Annotation files that were checked before, for the same config:
+            those that have not changed since are not read again. Defaults to none.
+
+    Returns:
+        DataReport: What is to be said, but no error.
+
+    Raises:
+        FileNotFoundError: If a data root, annotation file or image folder is missing.
+        ValueError: If anything else is wrong. All that is wrong is named at once.
+    """
+    check = _DataCheck(cfg, checked)
+    for key in dataloaders:
+        if cfg.get(key) is not None:
+            check.add_dataloader(key)
+    check.compare_classes()
+    check.raise_errors()
+    return DataReport(tuple(check.warnings), check.classes, frozenset(check.stamps))
+
+
+@dataclass
+class _DataSet:
+    """A data set of a config.
+
+    ``file`` is None where it is not in COCO format, or not to be checked.
+    """
+
+    where: str
+    cfg: ConfigDict
+    kind: Any
+    classes: tuple[str, ...]
+    path: Path | None = None
+    file: Annotations | None = None
+
+
+@dataclass
+class _DataCheck:
+    """Goes through the dataloaders of a config and gathers what is wrong."""
+
+    cfg: Config
+    checked: frozenset[FileStamp]
+    warnings: list[str] = field(default_factory=list)
+    stamps: set[FileStamp] = field(default_factory=set)
+    data_sets: list[_DataSet] = field(default_factory=list)
+    errors: list[tuple[str, Path | None, Fault]] = field(default_factory=list)
+    files: dict[Path, Annotations | None] = field(default_factory=dict)
+    # Files that an evaluator reads, with the place of its config and the classes that it evaluates.
+    evaluated: list[tuple[str, Path, Annotations, tuple[str, ...]]] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        return self.data_sets[0].classes if self.data_sets else None
+
+    def add(self, where: str, path: Path | None, fault: Fault) -> None:
+        if fault.is_error:
+            if (path, fault) not in [(other, known) for _, other, known in self.errors]:
+                self.errors.append((where, path, fault))
+        elif (line := f'{where}: {path}: {fault}') not in self.warnings:
+            self.warnings.append(line)
+
+    def add_dataloader(self, key: str) -> None:
+        """Check the data sets of a dataloader, and the evaluator of it."""
+        where = f'{key}.dataset'
+        evaluator_key = key.replace('dataloader', 'evaluator')
+        metrics, is_paired = _metrics_of(self.cfg, evaluator_key)
+        is_submission = any(metric.get('format_only', False) for metric in metrics)
+        trains = key.startswith('train')
+        data_sets = []
+        for dataset in leaves(self.cfg[key].dataset):
+            data_set = self._add_data_set(where, dataset, trains, needs_boxes=not is_submission)
+            if data_set is not None:
+                data_sets.append(data_set)
+        self.data_sets += data_sets
+        if trains or is_submission or not metrics:
+            return
+        coco = [metric for metric in metrics if self._is_coco(metric)]
+        if coco and self._is_whole(where, self.cfg[key].dataset, data_sets):
+            if is_paired:
+                self._pair(evaluator_key, metrics, data_sets)
+            else:
+                for metric in coco:
+                    self._check_evaluator(evaluator_key, metric, data_sets)
+
+    def _is_coco(self, metric: ConfigDict) -> bool:
+        return issubclass(class_of(METRICS, metric, self.cfg), CocoMetric)
+
+    def _add_data_set(self, where: str, cfg: ConfigDict, trains: bool,
+                      needs_boxes: bool) -> _DataSet | None:
+        kind: Any = class_of(DATASETS, cfg, self.cfg)
+        if not issubclass(kind, BaseDataset) or issubclass(kind, CocoPanopticDataset):
+            return None
+        if issubclass(kind, ShapesDataset):
+            make_shapes(cfg.data_root, **(cfg.get('shapes') or {}))
+        classes = kind._load_metainfo(cfg.get('metainfo')).get('classes')
+        if classes is None:
+            return None
+        if isinstance(classes, str):
+            self.add(where, None, Fault(
+                'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
+                f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
+            return None
+        data_set = _DataSet(where, cfg, kind, tuple(classes))
+        if issubclass(kind, CocoDataset):
+            data_set.path = self._find_file(where, cfg)
+            if data_set.path is not None and _is_read_as_coco(kind):
+                use = Use(trains=trains, evaluates=False, needs_boxes=needs_boxes,
+                          classes=data_set.classes, needs_masks=trains and _loads_masks(cfg),
+                          **_filter_of(cfg))
+                data_set.file = self._check_file(where, data_set.path, use)
+                if data_set.file is not None:
+                    self._check_images(data_set, use)
+        return data_set
+
+    def _find_file(self, where: str, cfg: ConfigDict) -> Path | None:
+        """Return the path of the annotation file, or None where it is remote or not there."""
+        data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
+        if '://' in f'{data_root} {ann_file}':
+            return None
+        path, images = Path(data_root) / ann_file, _image_folder(cfg)
+        for is_there, what, asked in (
+                (not data_root or Path(data_root).is_dir(),
+                 f'data_root is {data_root!r} ({Path(data_root).resolve()})', 'folder'),
+                (path.is_file(), f'ann_file is {ann_file!r}', f'file {path}'),
+                (images.is_dir(), f'data_prefix.img leads to {str(images)!r}', 'folder')):
+            if not is_there:
+                self.add(where, None, Fault('missing', f'{what}, but there is no such {asked}', _LAYOUT))
+                return None
+        return path
+
+    def _read(self, where: str, path: Path) -> Annotations | None:
+        if path not in self.files:
+            self.files[path] = None
+            stamp = FileStamp.of(path)
+            self.stamps.add(stamp)
+            if stamp not in self.checked:
+                try:
+                    self.files[path] = read_annotations(path)
+                except AnnotationError as error:
+                    self.add(where, path, error.fault)
+        return self.files[path]
+
+    def _check_file(self, where: str, path: Path, use: Use) -> Annotations | None:
+        """Check an annotation file for a use; return None where nothing more is to be done with it."""
+        file = self._read(where, path)
+        if file is not None:
+            for fault in check_annotations(file, use):
+                self.add(where, path, fault)
+            self._check_names(where, path, file, use.classes or ())
+        return file
+
+    def _check_names(self, where: str, path: Path, file: Annotations,
+                     classes: Sequence[str]) -> None:
+        unknown = [name for name in classes if name not in file.categories]
+        if unknown:
+            self.add(where, path, Fault(
+                'unknown-classes', f'the classes {unknown} are not among the categories '
+                f'{list(file.categories)}', 'set metainfo=dict(classes=(...)) of the data set, and '
+                'num_classes of the head to their number; or where this file has no objects of some, '
+                f'add them: {_fix_command(path, classes)}'))
+
+    def _check_images(self, data_set: _DataSet, use: Use) -> None:
+        file, cfg = data_set.file, data_set.cfg
+        assert file is not None
+        reader = _reader_of(cfg)
+        names = file.columns['images']['file_name']
+        if reader is None or not all(isinstance(name, str) for name in names):
+            return
+        used = list(range(len(names)))
+        if use.trains:
+            small, empty = filtered_images(file, use)
+            used = (~(small | empty)).nonzero()[0].tolist()
+        shown = [names[place] for place in used]
+        for fault in check_images(_image_folder(cfg), shown, file.sizes[used], reader):
+            self.add(data_set.where, data_set.path, fault)
+
+    def _is_whole(self, where: str, dataset: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
+        """See that a data set is evaluated image by image, each once, as COCO's evaluator expects."""
+        wrong = None
+        if _is_repeated(dataset):
+            wrong = 'it is repeated, so that images are evaluated several times', 'leave out the wrapper'
+        for data_set in data_sets:
+            if data_set.cfg.get('indices') is not None:
+                wrong = f'its indices leave out images{_COUNTED}', 'give a file of fewer images'
+            elif data_set.file is not None and not data_set.cfg.get('test_mode', False):
+                use = Use(classes=data_set.classes, **_filter_of(data_set.cfg))
+                if any(mask.any() for mask in filtered_images(data_set.file, use)):
+                    wrong = f'its filter_cfg leaves out images{_COUNTED}', 'set test_mode=True'
+        if wrong is not None:
+            self.add(where, None, Fault('not-whole', *wrong))
+        return wrong is None
+
+    def _pair(self, where: str, metrics: Sequence[ConfigDict], data_sets: Sequence[_DataSet]) -> None:
+        """Check an evaluator that has a metric for each data set."""
+        if len(metrics) != len(data_sets):
+            self.add(where, None, Fault(
+                'not-a-metric-each', f'there are {len(data_sets)} data sets and {len(metrics)} metrics',
+                'give one metric for each data set, in their order'))
+            return
+        for number, (metric, data_set) in enumerate(zip(metrics, data_sets, strict=True)):
+            if self._is_coco(metric):
+                self._check_evaluator(f'{where}.metrics[{number}]', metric, [data_set])
+
+    def _check_evaluator(self, where: str, metric: ConfigDict, data_sets: Sequence[_DataSet]) -> None:
+        """Check that a metric's annotation file is that of what is evaluated."""
+        if any(data_set.file is None for data_set in data_sets):
+            return
+        keys = [_image_keys(data_set.file) for data_set in data_sets if data_set.file is not None]
+        ids = Counter(key for file_keys in keys for key in {image_id for image_id, _ in file_keys})
+        shared = [image_id for image_id, times in ids.items() if times > 1]
+        own = [str(data_set.path) for data_set in data_sets]
+        if shared:
+            self.add(where, None, Fault(
+                'image-ids-collide', f'the data sets {own} have images of the same ids '
+                f'({list_some(shared)}), whose detections an evaluator of both would mix up', _EACH))
+        ann_file = metric.get('ann_file')
+        if not ann_file or '://' in ann_file:
+            return
+        path = Path(ann_file)
+        if not path.is_file():
+            self.add(where, None, Fault(
+                'missing', f'ann_file is {ann_file!r}, but there is no such file',
+                f'set it to that of the data set, {own[0]}'))
+            return
+        classes = data_sets[0].classes
+        file = self._check_file(where, path, Use(
+            trains=False, classes=classes, needs_masks='segm' in metric.get('metric', ())))
+        if file is None:
+            return
+        self.evaluated.append((where, path, file, classes))
+        if not shared and _image_keys(file) != set().union(*keys):
+            self.add(where, None, Fault(
+                'other-images', f'ann_file is {ann_file!r}, whose images are not those of the data '
+                f'set{"s" * (len(own) > 1)} {", ".join(own)}',
+                f'set it to {own[0]}' if len(own) == 1 else f'{_EACH}; or merge the files into one'))
+        chosen = [key for name, key in file.categories.items() if name in classes]
+        if metric.get('classwise') and not _rise(chosen):
+            self.add(where, path, Fault(
+                'classwise', 'classwise=True gives the AP of one class to another, since the ids of the '
+                f'categories do not rise ({list_some(chosen)})', 'leave it out, or number the '
+                'categories in the order in which they are listed'))
+
+    def compare_classes(self) -> None:
+        """See that all data sets and evaluators have the same classes in the same order."""
+        if self.classes is None:
+            return
+        for data_set in self.data_sets[1:]:
+            if data_set.classes != self.classes:
+                self.add(data_set.where, data_set.path, Fault(
+                    'other-classes', f'the classes are {data_set.classes}, but those of '
+                    f'{self.data_sets[0].where} are {self.classes}',
+                    'give all data sets the same metainfo=dict(classes=(...)), in the same order'))
+        files = [(data_set.where, data_set.path, data_set.file, data_set.classes)
+                 for data_set in self.data_sets if data_set.file is not None] + self.evaluated
+        orders = [tuple(name for name in file.categories if name in classes)
+                  for _, _, file, classes in files]
+        agree = len({order for order in orders if set(order) == set(self.classes)}) == 1
+        for (where, path, _, classes), order in zip(files, orders, strict=True):
+            if order == classes or set(order) != set(classes):
+                continue
+            assert path is not None
+            # MMDetection numbers labels in the order of the file, whatever that of the classes.
+            advice = (f'set metainfo=dict(classes={order}) of all data sets' if agree else
+                      f'give it a copy with the categories in the order of the classes: '
+                      f'{_fix_command(path, classes)}')
+            self.add(where, path, Fault(
+                'class-order', f'the classes are {classes}, but the file has its categories in another '
+                f'order, {order}, in which labels are numbered', advice))
+
+    def raise_errors(self) -> None:
+        """Raise one error for all that is wrong."""
+        if not self.errors:
+            return
+        lines = [': '.join([where, *([str(path)] if path else []), str(fault)])
+                 for where, path, fault in self.errors]
+        is_missing = all(fault.rule == 'missing' for _, _, fault in self.errors)
+        kind = FileNotFoundError if is_missing else ValueError
+        fixable = sorted({str(path) for _, path, fault in self.errors if fault.can_be_fixed})
+        repair = '' if not fixable else (
+            f'. To repair a copy: {"; ".join(_fix_command(Path(path)) for path in fixable)}')
+        if len(lines) == 1:
+            raise kind(lines[0] + repair)
+        short = '; '.join(f'{path}: {fault.text}' if path else fault.text
+                          for _, path, fault in self.errors)
+        raise kind('\n- '.join([f'{len(lines)} things are wrong with the data:', *lines])
+                   + f'\nIn short: {short}{repair}')
+
+
+_COUNTED = ', which the evaluator takes for images without detections'
+
+_EACH = ("evaluate each by a metric of its own: val_evaluator=dict(type='mmdet.MultiDatasetsEvaluator', "
+         'metrics=[...], dataset_prefixes=[...]) with one metric for each')
+
+
+def leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """Yield the data sets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
+    if 'dataset' in dataset:
+        yield from leaves(dataset.dataset)
+    elif 'datasets' in dataset:
+        for part in dataset.datasets:
+            yield from leaves(part)
+    else:
+        yield dataset
+
+
+def _is_repeated(dataset: ConfigDict) -> bool:
+    inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
+    return str(dataset.get('type')).rpartition('.')[2] in _REPEATING or any(map(_is_repeated, inner))
+
+
+def _metrics_of(cfg: Config, key: str) -> tuple[list[ConfigDict], bool]:
+    """Return the metrics of an evaluator, and whether each is for a data set of its own."""
+    evaluator = cfg.get(key) or []
+    if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
+        metrics = evaluator['metrics']
+        is_paired = issubclass(class_of(EVALUATOR, evaluator, cfg), MultiDatasetsEvaluator)
+    else:
+        metrics, is_paired = evaluator, False
+    return list(metrics) if isinstance(metrics, list | tuple) else [metrics], is_paired
+
+
+def _is_read_as_coco(kind: type[CocoDataset]) -> bool:
+    return (kind.load_data_list is CocoDataset.load_data_list
+            and kind.parse_data_info is CocoDataset.parse_data_info)
+
+
+def _loads_masks(cfg: ConfigDict) -> bool:
+    return any(transform.get('with_mask', False) for transform in cfg.get('pipeline') or ())
+
+
+def _filter_of(cfg: ConfigDict) -> dict[str, Any]:
+    if cfg.get('test_mode', False):
+        return {}
+    chosen = cfg.get('filter_cfg') or {}
+    return dict(filter_empty=chosen.get('filter_empty_gt', False), min_size=chosen.get('min_size', 0))
+
+
+def _image_folder(cfg: ConfigDict) -> Path:
+    return Path(cfg.get('data_root') or '') / (cfg.get('data_prefix') or {}).get('img', '')
+
+
+def _reader_of(cfg: ConfigDict) -> Reader | None:
+    """Return how a pipeline reads image files, or None where it takes them from elsewhere."""
+    pipeline = cfg.get('pipeline') or ()
+    for transform in pipeline:
+        if str(transform.get('type')).rpartition('.')[2] == 'LoadImageFromFile':
+            backend = (transform.get('backend_args') or {}).get('backend', 'local')
+            if backend != 'local' or transform.get('file_client_args'):
+                return None
+            return Reader(**{key: transform[key] for key in ('color_type', 'imdecode_backend')
+                             if key in transform})
+    return None if pipeline else Reader()
+
+
+def _image_keys(file: Annotations) -> set[tuple[Any, str]]:
+    names = file.columns['images']['file_name']
+    return {(key, str(name).rpartition('/')[2])
+            for key, name in zip(file.ids('images'), names, strict=True)}
+
+
+def _rise(values: Sequence[Any]) -> bool:
+    try:
+        return list(values) == sorted(values)
+    except TypeError:  # of kinds that do not compare, which is a fault of its own
+        return True
+
+
+def _fix_command(path: Path, classes: Sequence[str] = ()) -> str:
+    chosen = ['--classes', *classes] if classes else []
+    fixed = path.with_stem(f'{path.stem}-fixed')
+    return f'{_FIX} {shlex.join([str(path), *chosen, "--fix", str(fixed)])}'

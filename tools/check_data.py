@@ -1,0 +1,51 @@
+"""Check an annotation file in COCO format, and its images; write a repaired copy."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn._files import write_text
+from mmnasfpn.datasets.check import check_file, fix_file, show_faults
+from mmnasfpn.datasets.summary import to_tables
+from mmnasfpn.engine.cli import output_file
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('annotations', type=Path, metavar='ANNOTATIONS', help='the file')
+    parser.add_argument('--images', type=Path, metavar='DIR',
+                        help='folder of the images, which are all opened')
+    parser.add_argument('--color-type', default='color',
+                        help='that of LoadImageFromFile in the config (%(default)s, which turns images '
+                             'by their EXIF orientation)')
+    parser.add_argument('--fix', type=output_file('.json'), metavar='OUT.json',
+                        help='write a copy, repaired where what is missing has one meaning')
+    parser.add_argument('--classes', nargs='+', default=[], metavar='NAME',
+                        help='with --fix: put the categories into this order, and add missing ones')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write faults and figures as JSON')
+    args = parser.parse_args()
+    if args.classes and not args.fix:
+        parser.error('--classes is for the copy that --fix writes')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    report = check_file(args.annotations, args.images, args.color_type)
+    for part in to_tables(report['summary']) if 'summary' in report else ():
+        console.print(part, markup=False, highlight=False)
+    show_faults(console, report['faults'])
+    left = report['faults']
+    if args.fix:
+        left = fix_file(console, args.annotations, args.fix, args.images, args.classes)
+    if args.json:
+        write_text(args.json, json.dumps(report, indent=1) + '\n')
+    sys.exit(any(fault['is_error'] for fault in left))
+
+
+if __name__ == '__main__':
+    main()
