@@ -266,7 +266,9 @@ def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
         return
     usable = usable_boxes(file, use.classes)
     if not usable.any():
-        if not use.needs_boxes:
+        lacks_keys = any(MISSING in values for key, values in file.columns['annotations'].items()
+                         if key not in ('id', 'iscrowd'))
+        if not use.needs_boxes or lacks_keys:  # which is a fault of its own
             return
         of_classes = '' if use.classes is None else f' of the classes {list(use.classes)}'
         yield Fault('no-boxes', f'the file has {number} images but no boxes{of_classes} in its '

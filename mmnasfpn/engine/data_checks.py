@@ -145,23 +145,14 @@ class _DataCheck:
 
     def _add_data_set(self, where: str, cfg: ConfigDict, trains: bool,
                       needs_boxes: bool) -> _DataSet | None:
-        kind: Any = class_of(DATASETS, cfg, self.cfg)
-        if not issubclass(kind, BaseDataset) or issubclass(kind, CocoPanopticDataset):
+        data_set = self._classes_of(where, cfg)
+        if data_set is None:
             return None
-        if issubclass(kind, ShapesDataset):
+        if issubclass(data_set.kind, ShapesDataset):
             make_shapes(cfg.data_root, **(cfg.get('shapes') or {}))
-        classes = kind._load_metainfo(cfg.get('metainfo')).get('classes')
-        if classes is None:
-            return None
-        if isinstance(classes, str):
-            self.add(where, None, Fault(
-                'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
-                f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
-            return None
-        data_set = _DataSet(where, cfg, kind, tuple(classes))
-        if issubclass(kind, CocoDataset):
+        if issubclass(data_set.kind, CocoDataset):
             data_set.path = self._find_file(where, cfg)
-            if data_set.path is not None and _is_read_as_coco(kind):
+            if data_set.path is not None and _is_read_as_coco(data_set.kind):
                 use = Use(trains=trains, evaluates=False, needs_boxes=needs_boxes,
                           classes=data_set.classes, needs_masks=trains and _loads_masks(cfg),
                           **_filter_of(cfg))
@@ -169,6 +160,19 @@ class _DataCheck:
                 if data_set.file is not None:
                     self._check_images(data_set, use)
         return data_set
+
+    def _classes_of(self, where: str, cfg: ConfigDict) -> _DataSet | None:
+        """Return a data set with its classes, or None where it does not say them."""
+        kind: Any = class_of(DATASETS, cfg, self.cfg)
+        if not issubclass(kind, BaseDataset) or issubclass(kind, CocoPanopticDataset):
+            return None
+        classes = kind._load_metainfo(cfg.get('metainfo')).get('classes')
+        if isinstance(classes, str):
+            self.add(where, None, Fault(
+                'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
+                f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
+            return None
+        return None if classes is None else _DataSet(where, cfg, kind, tuple(classes))
 
     def _find_file(self, where: str, cfg: ConfigDict) -> Path | None:
         """Return the path of the annotation file, or None where it is remote or not there."""
@@ -302,11 +306,16 @@ class _DataCheck:
         """See that all data sets and evaluators have the same classes in the same order."""
         if self.classes is None:
             return
-        for data_set in self.data_sets[1:]:
-            if data_set.classes != self.classes:
+        first = self.data_sets[0]
+        if self.cfg.get('train_dataloader') is not None:  # also where only the test set is used
+            trained = (self._classes_of('train_dataloader.dataset', dataset)
+                       for dataset in leaves(self.cfg.train_dataloader.dataset))
+            first = next(filter(None, trained), first)
+        for data_set in self.data_sets:
+            if data_set.classes != first.classes:
                 self.add(data_set.where, data_set.path, Fault(
                     'other-classes', f'the classes are {data_set.classes}, but those of '
-                    f'{self.data_sets[0].where} are {self.classes}',
+                    f'{first.where} are {first.classes}',
                     'give all data sets the same metainfo=dict(classes=(...)), in the same order'))
         files = [(data_set.where, data_set.path, data_set.file, data_set.classes)
                  for data_set in self.data_sets if data_set.file is not None] + self.evaluated
@@ -338,8 +347,10 @@ class _DataCheck:
             f'. To repair a copy: {"; ".join(_fix_command(Path(path)) for path in fixable)}')
         if len(lines) == 1:
             raise kind(lines[0] + repair)
-        short = '; '.join(f'{path}: {fault.text}' if path else fault.text
-                          for _, path, fault in self.errors)
+        texts: dict[str, list[str]] = {}
+        for where, path, fault in self.errors:
+            texts.setdefault(str(path or where), []).append(fault.text)
+        short = '; '.join(f'{place}: {", ".join(own)}' for place, own in texts.items())
         raise kind('\n- '.join([f'{len(lines)} things are wrong with the data:', *lines])
                    + f'\nIn short: {short}{repair}')
 
