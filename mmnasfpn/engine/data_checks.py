@@ -73,6 +73,7 @@ def check_data(cfg: Config, dataloaders: Sequence[str],
         if cfg.get(key) is not None:
             check.add_dataloader(key)
     check.compare_classes()
+    check.compare_images()
     check.raise_errors()
     return DataReport(tuple(check.warnings), check.classes, frozenset(check.stamps))
 
@@ -191,6 +192,7 @@ class _DataCheck:
         return path
 
     def _read(self, where: str, path: Path) -> Annotations | None:
+        path = path.resolve()
         if path not in self.files:
             self.files[path] = None
             stamp = FileStamp.of(path)
@@ -333,6 +335,22 @@ class _DataCheck:
             self.add(where, path, Fault(
                 'class-order', f'the classes are {classes}, but the file has its categories in another '
                 f'order, {order}, in which labels are numbered', advice))
+
+    def compare_images(self) -> None:
+        """Warn of images that are trained on and evaluated."""
+        trained: set[Path] = set()
+        for data_set in self.data_sets:
+            if data_set.file is None:
+                continue
+            folder = _image_folder(data_set.cfg)
+            paths = {folder / str(name) for name in data_set.file.columns['images']['file_name']}
+            if data_set.where.startswith('train'):
+                trained |= paths
+            elif both := sorted(map(str, paths & trained)):
+                self.add(data_set.where, data_set.path, Fault(
+                    'trained-and-evaluated', f'{len(both)} of {len(paths)} images are trained on as well '
+                    f'({list_some(both, str)})', 'evaluate on others, or the AP will be too good',
+                    is_error=False))
 
     def raise_errors(self) -> None:
         """Raise one error for all that is wrong."""

@@ -255,6 +255,12 @@ def test_masks_are_asked_for_by_the_pipeline_and_the_metric(cfg, data_root):
             "no 'segmentation'")
 
 
+def test_images_that_are_trained_on_and_evaluated_are_counted(cfg):
+    cfg.val_dataloader.dataset = cfg.train_dataloader.dataset
+    warning, = check_data(cfg, KEYS).warnings
+    assert '2 of 2 images are trained on as well' in warning and 'train/000001.jpg' in warning
+
+
 def test_one_class_without_a_comma_is_a_text(cfg):
     cfg.train_dataloader.dataset.metainfo = dict(classes='circle')
     refused(cfg, ValueError, "text 'circle'", "classes=('circle',)")
