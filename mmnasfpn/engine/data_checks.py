@@ -348,7 +348,7 @@ class _DataCheck:
                 trained |= paths
             elif both := sorted(map(str, paths & trained)):
                 self.add(data_set.where, data_set.path, Fault(
-                    'trained-and-evaluated', f'{len(both)} of {len(paths)} images are trained on as well '
+                    'trained-and-evaluated', f'{len(both)} of {len(paths)} images are trained on too '
                     f'({list_some(both, str)})', 'evaluate on others, or the AP will be too good',
                     is_error=False))
 

@@ -258,7 +258,7 @@ def test_masks_are_asked_for_by_the_pipeline_and_the_metric(cfg, data_root):
 def test_images_that_are_trained_on_and_evaluated_are_counted(cfg):
     cfg.val_dataloader.dataset = cfg.train_dataloader.dataset
     warning, = check_data(cfg, KEYS).warnings
-    assert '2 of 2 images are trained on as well' in warning and 'train/000001.jpg' in warning
+    assert '2 of 2 images are trained on too' in warning and 'train/000001.jpg' in warning
 
 
 def test_one_class_without_a_comma_is_a_text(cfg):

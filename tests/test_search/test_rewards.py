@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from mmengine.config import Config
 
+from mmnasfpn.datasets import read_annotations
+from mmnasfpn.engine import data_checks
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import Genotype, MergingCell, get_genotype
 from mmnasfpn.search import SearchSpace
@@ -96,14 +98,19 @@ def test_a_search_space_that_does_not_fit_is_named(search_space, words):
         space_of(Config(dict(search_space=search_space)))
 
 
-def test_the_proxy_task_trains_the_genotype_and_returns_the_ap(tiny_config, tmp_path):
+def test_the_proxy_task_trains_the_genotype_and_returns_the_ap(tiny_config, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(data_checks, 'read_annotations',
+                        lambda path: read.append(path.name) or read_annotations(path))
     cfg = load_config(str(tiny_config))
     cfg.experiment_name = cfg.visualizer.name = tmp_path.name
     genotype = SPACE.sample(random.Random(4))
     assert with_genotype(cfg, genotype).model.neck.genotype == genotype.to_dict()
     reward = build_reward(cfg, SPACE)
     reward.check()
+    assert sorted(read) == ['train.json', 'val.json']
     assert reward(genotype, tmp_path / 'trial') == 0  # three epochs of three steps detect nothing
+    assert len(read) == 2  # trials do not check again what has not changed
     assert not list((tmp_path / 'trial').rglob('*.pth'))
     assert 'nasfpn' not in str(cfg.model.neck.get('genotype', ''))
     trained = Config.fromfile(next((tmp_path / 'trial').glob('*.py')))

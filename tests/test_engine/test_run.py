@@ -1,0 +1,35 @@
+"""Checks before a run, where several processes run."""
+import pytest
+from mmengine.config import Config
+
+from mmnasfpn.engine import run
+from mmnasfpn.engine.preflight import DataReport
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """Play processes that found something; return a function that sets what."""
+    def play(*found):
+        monkeypatch.setattr(run, 'is_distributed', lambda: True)
+        monkeypatch.setattr(run, 'all_gather_object', lambda own: [own, *found])
+    return play
+
+
+def test_one_process_of_each_machine_checks_the_data(monkeypatch, others):
+    asked = []
+    monkeypatch.setattr(run, 'check_data', lambda *_: asked.append(1) or DataReport(('a',)))
+    others(None, DataReport(('b',)))
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    assert run._check_data_once(Config(), (), frozenset()).warnings == ('a',)
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    assert run._check_data_once(Config(), (), frozenset()).warnings == ('b',)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize('local_rank', ['0', '1'])
+def test_all_processes_end_by_what_one_found(monkeypatch, others, local_rank):
+    monkeypatch.setattr(run, 'check_data', lambda *_: DataReport())
+    monkeypatch.setenv('LOCAL_RANK', local_rank)
+    others(DataReport(), ValueError('no boxes'))
+    with pytest.raises(ValueError, match='no boxes'):
+        run._check_data_once(Config(), (), frozenset())
