@@ -14,6 +14,7 @@ from mmnasfpn.datasets.annotations import (
     hashable,
     is_number,
     list_some,
+    show_names,
 )
 
 #: The share of the boxes, or of the images, that may be lost with a warning; more is an error.
@@ -270,7 +271,7 @@ def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
                          if key not in ('id', 'iscrowd'))
         if not use.needs_boxes or lacks_keys:  # which is a fault of its own
             return
-        of_classes = '' if use.classes is None else f' of the classes {list(use.classes)}'
+        of_classes = '' if use.classes is None else f' of the classes {show_names(use.classes)}'
         yield Fault('no-boxes', f'the file has {number} images but no boxes{of_classes} in its '
                     'annotations, crowds and boxes of no size left out', 'give a file with such boxes')
         return

@@ -21,6 +21,7 @@ KEYS = dict(images=('id', 'file_name', 'height', 'width'),
 MISSING: Any = object()
 
 _NUM_EXAMPLES = 3
+_MAX_NAMES = 12
 _BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 _FORMAT = 'it must be a JSON object with images, annotations and categories'
 
@@ -223,6 +224,11 @@ def list_some(values: Sequence[Any], show: Callable[[Any], str] = repr) -> str:
     """Return up to three values as text, for messages."""
     shown = ', '.join(show(value) for value in values[:_NUM_EXAMPLES])
     return f'{shown}, ...' if len(values) > _NUM_EXAMPLES else shown
+
+
+def show_names(names: Sequence[str]) -> str:
+    """Return names of classes as text, for messages: the first ones where there are many."""
+    return repr(tuple(names)) if len(names) <= _MAX_NAMES else f'{len(names)}: {list_some(names)}'
 
 
 def hashable(value: Any) -> Any:

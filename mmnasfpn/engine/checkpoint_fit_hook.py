@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmnasfpn.converters.slim import is_of_an_exit
+from mmnasfpn.datasets.annotations import show_names
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
 from mmnasfpn.safe_checkpoints import CheckpointError
@@ -76,9 +77,9 @@ def check_classes(trained: Sequence[str] | None, classes: Sequence[str]) -> None
         return
     how = 'the same classes in another order' if sorted(trained) == sorted(classes) else 'other classes'
     raise CheckpointError(
-        f'the model was trained with {how} than the data have: {list(trained)} are the classes of the '
-        f'checkpoint, {list(classes)} those of the data: set metainfo=dict(classes={tuple(trained)}) of '
-        'the data sets and num_classes of the head, or give another checkpoint')
+        f'the model was trained with {how} than the data have: {show_names(trained)} are the classes of '
+        f'the checkpoint, {show_names(classes)} those of the data: make metainfo=dict(classes=(...)) of '
+        'the data sets and num_classes of the head those of the checkpoint, or give another one')
 
 
 def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from mmnasfpn.datasets.annotations import (
     FileStamp,
     list_some,
     read_annotations,
+    show_names,
 )
 from mmnasfpn.datasets.image_rules import Reader, check_images
 from mmnasfpn.registry import class_of
@@ -217,11 +218,14 @@ class _DataCheck:
                      classes: Sequence[str]) -> None:
         unknown = [name for name in classes if name not in file.categories]
         if unknown:
+            advice = ('set metainfo=dict(classes=(...)) of the data set, and num_classes of the head to '
+                      'their number')
+            if len(unknown) < len(classes):
+                advice += ('; or where this file has no objects of some, add them: '
+                           f'{_fix_command(path, classes)}')
             self.add(where, path, Fault(
-                'unknown-classes', f'the classes {unknown} are not among the categories '
-                f'{list(file.categories)}', 'set metainfo=dict(classes=(...)) of the data set, and '
-                'num_classes of the head to their number; or where this file has no objects of some, '
-                f'add them: {_fix_command(path, classes)}'))
+                'unknown-classes', f'the classes {show_names(unknown)} are not among the categories '
+                f'{show_names(list(file.categories))}', advice))
 
     def _check_images(self, data_set: _DataSet, use: Use) -> None:
         file, cfg = data_set.file, data_set.cfg
@@ -316,8 +320,8 @@ class _DataCheck:
         for data_set in self.data_sets:
             if data_set.classes != first.classes:
                 self.add(data_set.where, data_set.path, Fault(
-                    'other-classes', f'the classes are {data_set.classes}, but those of '
-                    f'{first.where} are {first.classes}',
+                    'other-classes', f'the classes are {show_names(data_set.classes)}, but those of '
+                    f'{first.where} are {show_names(first.classes)}',
                     'give all data sets the same metainfo=dict(classes=(...)), in the same order'))
         files = [(data_set.where, data_set.path, data_set.file, data_set.classes)
                  for data_set in self.data_sets if data_set.file is not None] + self.evaluated
@@ -333,8 +337,8 @@ class _DataCheck:
                       f'give it a copy with the categories in the order of the classes: '
                       f'{_fix_command(path, classes)}')
             self.add(where, path, Fault(
-                'class-order', f'the classes are {classes}, but the file has its categories in another '
-                f'order, {order}, in which labels are numbered', advice))
+                'class-order', f'the classes are {show_names(classes)}, but the file has its categories '
+                f'in another order, {show_names(order)}, in which labels are numbered', advice))
 
     def compare_images(self) -> None:
         """Warn of images that are trained on and evaluated."""
@@ -358,7 +362,7 @@ class _DataCheck:
             return
         lines = [': '.join([where, *([str(path)] if path else []), str(fault)])
                  for where, path, fault in self.errors]
-        is_missing = all(fault.rule == 'missing' for _, _, fault in self.errors)
+        is_missing = any(fault.rule == 'missing' for _, _, fault in self.errors)
         kind = FileNotFoundError if is_missing else ValueError
         fixable = sorted({str(path) for _, path, fault in self.errors if fault.can_be_fixed})
         repair = '' if not fixable else (
