@@ -1,4 +1,6 @@
 """The controller: a recurrent network that predicts a pyramid, decision by decision (section 3.1)."""
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -57,13 +59,16 @@ class Controller(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, actions: Tensor | None = None, batch_size: int = 1,
-                generator: torch.Generator | None = None) -> Decided:
+                generator: torch.Generator | None = None,
+                fixed: Mapping[int, int] = MappingProxyType({})) -> Decided:
         """Draw genotypes, or score given ones: one path for both.
 
         Args:
             actions (Tensor | None): Actions to score, (B, T). Defaults to None: draw them.
             batch_size (int): How many to draw.
             generator (torch.Generator | None): Where the randomness of drawing comes from.
+            fixed (Mapping[int, int]): Actions that are not drawn, by the places of their decisions.
+                Defaults to none.
         """
         if actions is not None:
             batch_size = len(actions)
@@ -84,10 +89,11 @@ class Controller(nn.Module):
             log_softmax = logits.masked_fill(gone, -torch.inf).log_softmax(dim=1)
             # An action counts the options that are left.
             place = (~gone).cumsum(dim=1) - 1  # (B, K)
-            if actions is None:
+            if actions is None and index not in fixed:
                 choice = torch.multinomial(log_softmax.exp(), 1, generator=generator)  # (B, 1)
             else:
-                choice = (~gone & (place == actions[:, index, None])).int().argmax(dim=1, keepdim=True)
+                action = fixed[index] if actions is None else actions[:, index, None]  # (B, 1)
+                choice = (~gone & (place == action)).int().argmax(dim=1, keepdim=True)
             chosen = torch.zeros_like(gone).scatter(1, choice, True)  # (B, K)
             # 0 * -inf would be NaN.
             entropy = -(log_softmax.exp() * log_softmax.masked_fill(gone, 0)).sum(dim=1)  # (B,)

@@ -1,14 +1,17 @@
 """Optuna samplers of genotypes: the controller, beside Optuna's own."""
 import math
 import random
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
@@ -23,6 +26,13 @@ SAMPLERS = ('controller', 'random', 'tpe', 'nsgaii')
 
 #: System attribute of a trial: how often the controller had learned when it drew the trial.
 _POLICY = 'mmnasfpn:policy'
+#: System attribute of a trial: the actions that were fixed when the controller drew the others, by name.
+_FIXED = 'mmnasfpn:fixed'
+#: Values of larger magnitude teach nothing: float32 does not hold their squares.
+_LARGEST_VALUE = 1e18
+
+#: Held while the number of threads is changed: it is one for the whole process.
+_THREADS_LOCK = threading.Lock()
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -65,7 +75,17 @@ class ControllerSampler(BaseSampler):
 
     It learns each time that ``batch_size`` more trials are completed, in the order in which they
     completed. All that it is follows from the seed and the record: a new sampler on an old study learns
-    what it had learned, and draws what it would have drawn.
+    what it had learned, and draws what it would have drawn. So a sampler is for one study.
+
+    It is a sampler like Optuna's own, also for ``study.optimize`` with several threads. Then:
+
+    - It raises the value of a study that maximises, and lowers that of one that minimises.
+    - A parameter that is not a decision of the space is drawn at random, by seed, trial and name.
+    - What :class:`optuna.samplers.PartialFixedSampler` or ``study.enqueue_trial`` fixes is given to the
+      controller, which draws the other decisions to go with it, and learns from those only.
+    - A trial teaches nothing where it failed or was pruned; where its value is infinite or beyond ±1e18;
+      where it lacks a decision, or has other choices for one; where all its decisions were fixed, or
+      one of them by a sampler that does not say how.
 
     Its arguments were chosen by experiment: see ``docs/search.md``.
 
@@ -125,6 +145,15 @@ class ControllerSampler(BaseSampler):
         self._policies = {0: self._weights()}
         self._learned: set[int] = set()  # numbers of the trials that were learned from or passed over
         self._waiting: list[FrozenTrial] = []
+        self._lock = threading.RLock()  # of all that learning changes
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Optuna's users pickle samplers; a lock cannot be.
+        return {name: value for name, value in self.__dict__.items() if name != '_lock'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     @property
     def num_updates(self) -> int:
@@ -134,67 +163,125 @@ class ControllerSampler(BaseSampler):
     def infer_relative_search_space(self, study: optuna.Study,
                                     trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return all decisions: they are drawn together."""
-        return self._distributions
+        return dict(self._distributions)  # a copy: PartialFixedSampler takes some out
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial,
                         search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Learn from what has completed, and draw the decisions of a trial."""
-        params, system_attrs = self.draw(study.get_trials(deepcopy=False), trial.number)
-        for key, value in system_attrs.items():
-            study._storage.set_trial_system_attr(trial._trial_id, key, value)
-        return params
+        """Learn from what has completed, and draw the decisions of a trial.
 
-    def draw(self, trials: Sequence[FrozenTrial],
-             number: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        Raises:
+            ValueError: If the study has several objectives.
+        """
+        _refuse_several_objectives(study)
+        fixed = self._fixed(study, trial)
+        params, system_attrs = self.draw(
+            study.get_trials(deepcopy=False), trial.number, study.direction, fixed)
+        # Without the attributes it learns nothing: it cannot score what it drew beside unknown actions.
+        if all(name in search_space or name in fixed for name in self._names):
+            for key, value in system_attrs.items():
+                study._storage.set_trial_system_attr(trial._trial_id, key, value)
+        return {name: params[name] if name in params
+                else self.sample_independent(study, trial, name, distribution)
+                for name, distribution in search_space.items()}
+
+    def draw(self, trials: Sequence[FrozenTrial], number: int | None = None,
+             direction: StudyDirection = StudyDirection.MAXIMIZE,
+             fixed: Mapping[str, int] = MappingProxyType({})) -> tuple[dict[str, Any], dict[str, Any]]:
         """Learn from what has completed, and draw a trial, without writing it anywhere.
 
         Args:
             trials (Sequence[FrozenTrial]): All trials of the study.
             number (int | None): Number of the trial. Defaults to None: that of the next one.
+            direction (StudyDirection): Whether the study maximises, the default, or minimises.
+            fixed (Mapping[str, int]): Actions that are not to be drawn, by the names of their decisions.
+                Defaults to none.
 
         Returns:
             tuple[dict, dict]: Its parameters, and the system attributes that it must be given.
         """
-        self.learn(trials)
         number = draw_number(len(trials) if number is None else number, trials, len(self._names))
-        # Mixed, since PyTorch looks at 32 bits of a seed only.
-        seed = random.Random(f'{self.seed} {number} {self.owner}').getrandbits(32)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad(), _one_thread():
-            actions = self.controller(generator=generator).actions[0].tolist()
-        return dict(zip(self._names, actions, strict=True)), {_POLICY: self.num_updates}
+        generator = torch.Generator().manual_seed(self._seed_of(number))
+        given = {self._names.index(name): action for name, action in fixed.items()}
+        with self._lock:
+            self.learn(trials, direction)
+            with torch.no_grad(), _one_thread():
+                actions = self.controller(generator=generator, fixed=given).actions[0].tolist()
+            system_attrs: dict[str, Any] = {_POLICY: self.num_updates}
+        if fixed:
+            system_attrs[_FIXED] = dict(fixed)
+        return dict(zip(self._names, actions, strict=True)), system_attrs
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
-        """Refuse: the controller draws the decisions of its space only.
+        """Draw a parameter that is not a decision of the space, at random.
+
+        What it draws follows from the seed, the trial's number and the parameter's name: there is no
+        random state that a new sampler would have to restore, or that threads would share.
 
         Raises:
-            ValueError: Always.
+            ValueError: If the study has several objectives.
         """
-        raise ValueError(f'{param_name} is not a decision of {self.space}')
+        _refuse_several_objectives(study)
+        sampler = RandomSampler(self._seed_of(f'{trial.number} {param_name}'))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def learn(self, trials: Sequence[FrozenTrial]) -> None:
+    def learn(self, trials: Sequence[FrozenTrial],
+              direction: StudyDirection = StudyDirection.MAXIMIZE) -> None:
         """Learn from the trials that have completed since, if they make up a batch.
 
         Args:
             trials (Sequence[FrozenTrial]): All trials of the study.
+            direction (StudyDirection): Whether the study maximises, the default, or minimises.
         """
-        new = [trial for trial in trials
-               if trial.state is TrialState.COMPLETE and trial.number not in self._learned]
-        new.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-        for trial in new:
-            self._learned.add(trial.number)
-            if trial.system_attrs.get(_POLICY, -1) in self._policies:
-                self._waiting.append(trial)
-                if len(self._waiting) == self.batch_size:
-                    with _one_thread():
-                        self._update(self._waiting)
-                    self._waiting = []
+        with self._lock:
+            new = [trial for trial in trials
+                   if trial.state is TrialState.COMPLETE and trial.number not in self._learned]
+            new.sort(key=lambda trial: (trial.datetime_complete, trial.number))
+            for trial in new:
+                self._learned.add(trial.number)
+                if self._teaches(trial):
+                    self._waiting.append(trial)
+                    if len(self._waiting) == self.batch_size:
+                        with _one_thread():
+                            self._update(self._waiting, direction)
+                        self._waiting = []
 
-    def _update(self, batch: Sequence[FrozenTrial]) -> None:
+    def _teaches(self, trial: FrozenTrial) -> bool:
+        """Say whether a completed trial is one that can be learned from."""
+        fixed = trial.system_attrs.get(_FIXED, {})
+        return (trial.system_attrs.get(_POLICY, -1) in self._policies
+                and len(trial.values) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
+                and all(trial.distributions.get(name) == distribution
+                        for name, distribution in self._distributions.items())
+                and len(fixed) < len(self._names)
+                and all(trial.params[name] == action for name, action in fixed.items()))
+
+    def _fixed(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, int]:
+        """Return the actions of a trial that are known before it is drawn, by name."""
+        known: dict[str, Any] = {}
+        sampler = study.sampler
+        while isinstance(sampler, PartialFixedSampler):
+            known = {**sampler._fixed_params, **known}  # the outer one is asked first
+            sampler = sampler._base_sampler
+        # Enqueued, or drawn before the trial was interrupted. Optuna itself refuses wrong values.
+        known = {**known, **trial.system_attrs.get('fixed_params', {}), **trial.params}
+        return {decision.name: range(decision.num_actions).index(known[decision.name])
+                for decision in self.space.decisions
+                if known.get(decision.name) in range(decision.num_actions)}
+
+    def _seed_of(self, what: int | str) -> int:
+        # Mixed, since PyTorch and NumPy look at 32 bits of a seed only.
+        return random.Random(f'{self.seed} {what} {self.owner}').getrandbits(32)
+
+    def _update(self, batch: Sequence[FrozenTrial], direction: StudyDirection) -> None:
         rewards = torch.tensor([trial.value for trial in batch])  # (B,)
+        if direction is StudyDirection.MINIMIZE:
+            rewards = -rewards
         actions = torch.tensor(  # (B, T)
             [[trial.params[name] for name in self._names] for trial in batch])
+        drawn = torch.tensor(  # (B, T)
+            [[name not in trial.system_attrs.get(_FIXED, {}) for name in self._names]
+             for trial in batch])
         policies = [trial.system_attrs[_POLICY] for trial in batch]
         if self.baseline is None:
             self.baseline = moving_baseline(None, rewards, self.baseline_decay)
@@ -203,7 +290,9 @@ class ControllerSampler(BaseSampler):
         old_log_probs = self._old_log_probs(actions, policies)
         for _ in range(self.epochs):
             decided = self.controller(actions)
-            loss = ppo_loss(decided.log_probs, old_log_probs, advantage, decided.entropies, self.clip,
+            # The ratio of an action that was not drawn stays at 1: it has no gradient.
+            log_probs = torch.where(drawn, decided.log_probs, old_log_probs)  # (B, T)
+            loss = ppo_loss(log_probs, old_log_probs, advantage, decided.entropies, self.clip,
                             self.entropy_weight)
             self.optimizer.zero_grad()
             loss.backward()
@@ -231,12 +320,20 @@ class ControllerSampler(BaseSampler):
         return {name: value.clone() for name, value in self.controller.state_dict().items()}
 
 
+def _refuse_several_objectives(study: optuna.Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError(f'the study {study.study_name!r} has {len(study.directions)} objectives, but '
+                         "ControllerSampler learns from one: use Optuna's NSGAIISampler, which is "
+                         "make_sampler('nsgaii', ...)")
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Compute on one thread: the controller is too small for several, and sums then never vary."""
-    number = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(number)
+    with _THREADS_LOCK:
+        number = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(number)

@@ -1,7 +1,7 @@
 """What the trials of a record say about themselves: their attributes."""
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 #: Hash of its architecture.
 ARCHITECTURE = 'architecture'
@@ -24,8 +24,9 @@ def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:
 
 def is_draw(trial: FrozenTrial, num_decisions: int) -> bool:
     """Say whether a trial was drawn, or is being drawn: not the retry of another, not cut before."""
-    return RETRY_OF not in trial.user_attrs and (
-        not trial.state.is_finished() or is_whole(trial, num_decisions))
+    was_cut = (trial.state is TrialState.FAIL and REASON in trial.user_attrs
+               and not is_whole(trial, num_decisions))
+    return RETRY_OF not in trial.user_attrs and not was_cut
 
 
 def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) -> int:
