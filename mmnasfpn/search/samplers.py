@@ -253,7 +253,8 @@ class ControllerSampler(BaseSampler):
                 and len(trial.values) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
                 and all(trial.distributions.get(name) == distribution
                         for name, distribution in self._distributions.items())
-                and len(fixed) < len(self._names)
+                and any(decision.name not in fixed and decision.num_actions > 1
+                        for decision in self.space.decisions)
                 and all(trial.params[name] == action for name, action in fixed.items()))
 
     def _fixed(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, int]:

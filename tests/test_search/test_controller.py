@@ -56,6 +56,19 @@ def test_every_draw_is_a_genotype_and_is_scored_as_it_was_drawn(space):
 
 
 @pytest.mark.parametrize('space', SPACES, ids=repr)
+def test_what_is_drawn_beside_fixed_actions_is_drawn_as_it_is_scored(space):
+    controller = random_controller(space)
+    fixed = {0: 1, 2: 0, 5: 1, len(space.decisions) - 6: 1}
+    with torch.no_grad():
+        drawn = controller(batch_size=64, generator=torch.Generator().manual_seed(0), fixed=fixed)
+        scored = controller(drawn.actions)
+    for index, action in fixed.items():
+        assert (drawn.actions[:, index] == action).all()
+    assert len(drawn.actions.unique(dim=0)) > 1
+    assert torch.allclose(scored.log_probs, drawn.log_probs)
+
+
+@pytest.mark.parametrize('space', SPACES, ids=repr)
 def test_it_starts_uniform_over_what_is_left(space):
     decided = Controller(space)(batch_size=8)
     counts = torch.tensor([float(decision.num_actions) for decision in space.decisions])
