@@ -1,6 +1,8 @@
 """Search a pyramid for a detector; the same command goes on with a search that stopped."""
 import argparse
 import json
+import math
+import signal
 import sys
 from pathlib import Path
 
@@ -14,8 +16,8 @@ try:
     from mmnasfpn.search.record import STUDY_NAME
     from mmnasfpn.search.run import SearchFailed, search
     from mmnasfpn.search.samplers import SAMPLERS
-except ModuleNotFoundError as error:
-    if error.name not in ('optuna', 'sqlalchemy'):
+except ImportError as error:  # of a module, or of a name that its old version lacks
+    if error.name not in ('filelock', 'optuna', 'sqlalchemy'):
         raise
     sys.exit(f"tools/search.py needs {error.name}: pip install 'mmnasfpn[search]'")
 
@@ -39,6 +41,16 @@ def whole_number(least: int):
     return parse
 
 
+def seconds(text: str) -> float:
+    try:
+        number = float(text)
+        if not 0 < number < math.inf:
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} must be a number of seconds above 0') from None
+    return number
+
+
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('--work-dir', required=True, help='where the search is, and goes on')
@@ -50,11 +62,14 @@ def parse_args() -> argparse.Namespace:
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
     parser.add_argument('--storage', metavar='URL',
-                        help='of Optuna, e.g. postgresql://user@host/name (search.db in --work-dir)')
+                        help='of Optuna, e.g. postgresql://user@host/name or journal:PATH (search.db in '
+                             '--work-dir, or search.journal where files cannot be locked)')
     parser.add_argument('--study-name', default=STUDY_NAME, help='study in the storage (%(default)s)')
     parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
     parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
                         help='how often a trial that failed is tried again (%(default)s)')
+    parser.add_argument('--trial-timeout', type=seconds, metavar='SECONDS',
+                        help='kill a trial that takes longer, which is a failure (no limit)')
     parser.add_argument('--ray-address', metavar='ADDRESS',
                         help="a running cluster's, e.g. auto (one on this machine is started)")
     parser.add_argument('--resources', type=resource, nargs='+', metavar='NAME=AMOUNT',
@@ -66,11 +81,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: tidily
     try:
         summary = search(
             load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator,
             args.sampler, args.storage, args.study_name, args.seed, args.retries, args.ray_address,
-            dict(args.resources) if args.resources else None)
+            dict(args.resources) if args.resources else None, args.trial_timeout)
     except KeyboardInterrupt:
         sys.exit('search: stopped; the same command goes on')
     except (ValueError, FileNotFoundError, ImportError, SearchFailed) as error:

@@ -1,4 +1,5 @@
 """Evaluators: where the rewards of genotypes are computed."""
+import faulthandler
 import logging
 import math
 import multiprocessing
@@ -6,15 +7,17 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
 
 from mmnasfpn._checks import check_whole_number
@@ -45,12 +48,22 @@ class Evaluator(ABC):
     Args:
         reward (Reward): What to evaluate.
         num_workers (int): How many genotypes at a time.
+        trial_timeout (float | None): How many seconds one may take; one that takes longer is killed, and
+            has failed. Defaults to None: as many as it wants.
     """
 
-    def __init__(self, reward: Reward, num_workers: int) -> None:
+    def __init__(self, reward: Reward, num_workers: int, trial_timeout: float | None = None) -> None:
         check_whole_number('workers', num_workers, 1)
         self.reward = reward
         self.num_workers = num_workers
+        self.trial_timeout = trial_timeout
+
+    def _is_over_time(self, start: float) -> bool:
+        return self.trial_timeout is not None and time.monotonic() - start >= self.trial_timeout
+
+    @property
+    def _over_time(self) -> str:
+        return f'it took longer than the time limit of {self.trial_timeout:g} s (--trial-timeout)'
 
     @abstractmethod
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
@@ -66,10 +79,21 @@ class Evaluator(ABC):
 
 
 class InProcessEvaluator(Evaluator):
-    """Evaluates in this process, for rewards that take no time."""
+    """Evaluates in this process, for rewards that take no time.
 
-    def __init__(self, reward: Reward) -> None:
+    It cannot stop one that takes longer than a time limit: it ignores the limit, and says so.
+
+    Args:
+        reward (Reward): What to evaluate.
+        trial_timeout (float | None): Ignored.
+    """
+
+    def __init__(self, reward: Reward, trial_timeout: float | None = None) -> None:
         super().__init__(reward, 1)
+        if trial_timeout is not None:
+            print_log(f'the time limit (--trial-timeout) is ignored: the reward {type(reward).__name__} '
+                      'takes no time, so that it needs no process of its own that could be killed',
+                      logger='current', level=logging.WARNING)
         self._outcomes: list[Outcome] = []
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
@@ -85,6 +109,26 @@ class InProcessEvaluator(Evaluator):
         """Do nothing."""
 
 
+_ENDING = 30.0  # seconds that a process has to end once it has answered
+
+
+class _Trial(NamedTuple):
+    """A trial that a local process evaluates: that, what it answers through, its GPU and its start."""
+
+    process: Any
+    connection: Connection
+    gpu: str | None
+    start: float
+
+    def kill(self) -> None:
+        """Kill the process, if it lives, and those that it started: they are a process group."""
+        if self.process.is_alive():
+            with suppress(ProcessLookupError):  # it has not come to make the group
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.join()
+
+
 class LocalEvaluator(Evaluator):
     """Evaluates each genotype in a process of its own on this machine, on one GPU where there are some.
 
@@ -95,10 +139,12 @@ class LocalEvaluator(Evaluator):
         reward (Reward): What to evaluate.
         num_workers (int): How many at a time; several share a GPU where there are fewer GPUs, and all
             share the cores.
+        trial_timeout (float | None): How many seconds a genotype may take, the start of its process
+            included; then that and the processes that it started are killed. Defaults to None: no limit.
     """
 
-    def __init__(self, reward: Reward, num_workers: int) -> None:
-        super().__init__(reward, num_workers)
+    def __init__(self, reward: Reward, num_workers: int, trial_timeout: float | None = None) -> None:
+        super().__init__(reward, num_workers, trial_timeout)
         gpus = visible_gpus()
         self._free = [gpus[index % len(gpus)] if gpus else None for index in range(num_workers)]
         self._num_threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
@@ -107,7 +153,7 @@ class LocalEvaluator(Evaluator):
         self._context: Any = multiprocessing.get_context('spawn' if gpus else 'forkserver')
         if not gpus:
             self._context.set_forkserver_preload([type(reward).__module__, *_PRELOAD])
-        self._running: dict[int, tuple[Any, Connection, str | None]] = {}
+        self._running: dict[int, _Trial] = {}
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the process."""
@@ -118,36 +164,43 @@ class LocalEvaluator(Evaluator):
         with _visible_to_children(gpu):
             process.start()
         theirs.close()
-        self._running[number] = (process, ours, gpu)
+        self._running[number] = _Trial(process, ours, gpu, time.monotonic())
 
     def wait(self, timeout: float) -> list[Outcome]:
-        """Wait for a process to answer or to end."""
-        wait([connection for _, connection, _ in self._running.values()], timeout)
+        """Wait for a process to answer, to end, or to take too long."""
+        wait([trial.connection for trial in self._running.values()], timeout)
         outcomes = []
-        for number, (process, connection, gpu) in list(self._running.items()):
+        for number, trial in list(self._running.items()):
             # One that is killed may leave processes behind that hold its end of the pipe for a while.
-            is_alive = process.is_alive()
-            if not connection.poll() and is_alive:
+            is_alive = trial.process.is_alive()
+            if not trial.connection.poll() and is_alive and not self._is_over_time(trial.start):
                 continue
-            try:
-                reward, reason = connection.recv() if connection.poll() else (None, '')
-            except EOFError:
-                reward, reason = None, ''
-            process.join()
-            if reward is None and not reason:  # it ended without a word
-                reason = _how_it_ended(process.exitcode)
-            connection.close()
-            del self._running[number]
-            self._free.append(gpu)
-            outcomes.append(_outcome(number, reward, reason))
+            outcomes.append(self._end(number, trial))
         return outcomes
+
+    def _end(self, number: int, trial: _Trial) -> Outcome:
+        """Return what became of a trial that has answered or ended, or is out of time."""
+        reward, reason = None, ''
+        if trial.connection.poll():
+            with suppress(EOFError):
+                reward, reason = trial.connection.recv()
+        elif trial.process.is_alive():
+            trial.kill()
+            reason = self._over_time
+        trial.process.join(_ENDING)
+        trial.kill()
+        if reward is None and not reason:  # it ended without a word
+            reason = _how_it_ended(trial.process.exitcode)
+        trial.connection.close()
+        del self._running[number]
+        self._free.append(trial.gpu)
+        return _outcome(number, reward, reason)
 
     def close(self) -> None:
         """Kill what is running."""
-        for process, connection, _ in self._running.values():
-            process.kill()
-            process.join()
-            connection.close()
+        for trial in self._running.values():
+            trial.kill()
+            trial.connection.close()
         self._running.clear()
 
 
@@ -163,6 +216,8 @@ class RayEvaluator(Evaluator):
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
             are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has
             some.
+        trial_timeout (float | None): How many seconds a genotype may take, once the cluster has room for
+            it; then its process ends. Defaults to None: no limit.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -170,7 +225,8 @@ class RayEvaluator(Evaluator):
     """
 
     def __init__(self, reward: Reward, num_workers: int | None = None, address: str | None = None,
-                 resources: Mapping[str, float] | None = None) -> None:
+                 resources: Mapping[str, float] | None = None,
+                 trial_timeout: float | None = None) -> None:
         try:
             import ray
         except ImportError:
@@ -192,18 +248,19 @@ class RayEvaluator(Evaluator):
                 raise ValueError(f'each trial is to take {amount:g} {name}, but the whole Ray cluster '
                                  f'has {cluster.get(name, 0):g}: ask for less, or for another cluster')
         room = min((int(cluster[name] / amount) for name, amount in needs.items() if amount), default=1)
-        super().__init__(reward, num_workers or max(1, room))
+        super().__init__(reward, num_workers or max(1, room), trial_timeout)
         task = ray.remote(max_calls=1 if reward.needs_process else 0)(_evaluate_there)
         self._task: Any = task.options(
             num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
             max_retries=0)  # the search tries again, and counts
         self._reward = ray.put(reward)
-        self._running: dict[Any, int] = {}
+        self._running: dict[Any, tuple[int, float]] = {}  # number and start
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the task."""
-        task = self._task.remote(self._reward, genotype, work_dir.absolute(), os.getcwd())
-        self._running[task] = number
+        task = self._task.remote(self._reward, genotype, work_dir.absolute(), os.getcwd(),
+                                 self.trial_timeout)
+        self._running[task] = (number, time.monotonic())
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Wait for a task to answer or to end."""
@@ -212,12 +269,14 @@ class RayEvaluator(Evaluator):
         done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
         outcomes = []
         for task in done:
-            number = self._running.pop(task)
+            number, start = self._running.pop(task)
             try:
                 reward, reason = self._ray.get(task)
+            except self._ray.exceptions.WorkerCrashedError as error:
+                reward = None
+                reason = self._over_time if self._is_over_time(start) else _first_line(error)
             except self._ray.exceptions.RayError as error:
-                lines = str(error).strip().splitlines() or ['']
-                reward, reason = None, f'{type(error).__name__}: {lines[0]}'
+                reward, reason = None, _first_line(error)
             outcomes.append(_outcome(number, reward, reason))
         return outcomes
 
@@ -255,6 +314,7 @@ def _visible_to_children(gpu: str | None) -> Iterator[None]:
 def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path,
           num_threads: int) -> None:
     """Evaluate a genotype: the process of a local worker."""
+    os.setpgid(0, 0)  # so that it can be killed with what it starts
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
     torch.set_num_threads(num_threads)
@@ -269,15 +329,23 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
-                    working_dir: str) -> tuple[float | None, str]:
+                    working_dir: str, trial_timeout: float | None) -> tuple[float | None, str]:
     """Evaluate a genotype: a task of Ray. Relative paths mean what they mean to the search."""
     if Path(working_dir).is_dir():
         os.chdir(working_dir)
-    return _evaluate(reward, genotype, work_dir)
+    if trial_timeout is None:
+        return _evaluate(reward, genotype, work_dir)
+    # The search cannot tell a task that runs from one that waits for room. This ends the process even
+    # where Python is stuck.
+    faulthandler.dump_traceback_later(trial_timeout, exit=True)
+    try:
+        return _evaluate(reward, genotype, work_dir)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:
@@ -289,6 +357,11 @@ def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float
     except Exception as error:
         traceback.print_exc()
         return None, f'{type(error).__name__}: {error}'
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {lines[0]}'
 
 
 def _outcome(number: int, reward: float | None, reason: str) -> Outcome:

@@ -2,24 +2,18 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.orm import Session
 
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.architecture import architecture_hash
 from mmnasfpn.search.samplers import ControllerSampler, distributions
 from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.storage import RecordError, open_storage, without_password
 from mmnasfpn.search.trials import (
     ARCHITECTURE,
     FAILURES,
@@ -36,10 +30,6 @@ STUDY_NAME = 'nasfpn-search'
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
 _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clocks of other machines say
-
-
-class RecordError(ValueError):
-    """A record that cannot be used: says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,8 @@ class Record:
     again.
 
     Args:
-        url (str): An Optuna (SQLAlchemy) storage, e.g. ``sqlite:///search.db``.
+        url (str): An Optuna storage, as :func:`mmnasfpn.search.storage.open_storage` takes it, e.g.
+            ``sqlite:///search.db``.
         space (SearchSpace): What is searched.
         identity (Mapping): What makes it this search, plain data: compared with the record's.
         owner (str): Who opens it. Trials of other owners that run are left alone.
@@ -81,7 +72,7 @@ class Record:
                  study_name: str = STUDY_NAME) -> None:
         self.space = space
         self.owner = owner
-        shown = _without_password(url)
+        shown = without_password(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             storage = open_storage(url)
@@ -89,7 +80,7 @@ class Record:
                                              direction='maximize', load_if_exists=True)
         except RecordError:
             raise
-        except Exception as error:  # of SQLAlchemy, the database's driver, Optuna or Alembic
+        except Exception as error:  # of SQLAlchemy, the database's driver, Optuna, Alembic or the system
             raise RecordError(
                 f'the storage {shown} cannot be opened: {type(error).__name__}: {error}') from None
         self._check_identity(shown, dict(identity))
@@ -235,57 +226,3 @@ def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def is_given_up(failure: FrozenTrial, max_retries: int) -> bool:
     """Say whether the last attempt at a draw, which failed, is not to be tried again."""
     return failure.user_attrs.get(FAILURES, 0) > max_retries
-
-
-class _Storage(RDBStorage):
-    """A storage that writes the parameters of a trial without looking each up first.
-
-    Optuna reads for each whether its trial runs and whether an earlier trial's choices were the same
-    ones. A record is of one space, so that they are; of a trial's time that was most.
-    """
-
-    def _set_trial_param_without_commit(
-            self, session: Session, trial_id: int, param_name: str, param_value_internal: float,
-            distribution: BaseDistribution, previous_distribution: BaseDistribution | None = None,
-    ) -> None:
-        session.add(models.TrialParamModel(
-            trial_id=trial_id, param_name=param_name, param_value=param_value_internal,
-            distribution_json=distribution_to_json(distribution)))
-
-
-def open_storage(url: str) -> RDBStorage:
-    """Open an Optuna storage; SQLite's with a write-ahead log.
-
-    That makes a trial three times as fast. A killed process loses nothing of it, a machine that loses
-    its power at most the last trials.
-
-    Args:
-        url (str): SQLAlchemy's URL of a database.
-
-    Raises:
-        RecordError: If the folder of a SQLite file is missing.
-    """
-    if url.startswith('sqlite:///'):
-        folder = Path(url.removeprefix('sqlite:///')).parent
-        if not folder.is_dir():
-            raise RecordError(f'the storage {url} cannot be opened: there is no folder {folder}')
-    elif '://' not in url:
-        raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} '
-                          'or postgresql://user@host/database')
-    storage = _Storage(url, engine_kwargs=dict(pool_pre_ping=not url.startswith('sqlite')))
-    if url.startswith('sqlite'):
-        event.listen(storage.engine, 'connect', _use_write_ahead_log)
-        storage.engine.dispose()  # what is connected already comes again
-    return storage
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
-
-
-def _use_write_ahead_log(connection: Any, _: Any) -> None:
-    connection.execute('PRAGMA journal_mode=WAL')
-    connection.execute('PRAGMA synchronous=NORMAL')

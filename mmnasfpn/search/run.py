@@ -1,12 +1,12 @@
 """Search a pyramid: what ``tools/search.py`` does."""
-import fcntl
 import hashlib
 import json
+import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from mmnasfpn.search.evaluators import (
     RayEvaluator,
     visible_gpus,
 )
+from mmnasfpn.search.lock import only_one
 from mmnasfpn.search.progress import Progress
 from mmnasfpn.search.record import STUDY_NAME, Attempt, Record, is_given_up
 from mmnasfpn.search.results import Results
 from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.storage import storage_of
 from mmnasfpn.search.trials import ARCHITECTURE, REUSED_FROM
 
 #: How many trials a search has unless it is said: about as many as the paper's (Figure 5).
@@ -49,8 +51,8 @@ class SearchFailed(RuntimeError):  # noqa: N818
 def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None = None,
            num_workers: int | None = None, evaluator: str = 'local', sampler: str = 'controller',
            storage: str | None = None, study_name: str = STUDY_NAME, seed: int = 0, max_retries: int = 2,
-           ray_address: str | None = None,
-           resources: Mapping[str, float] | None = None) -> dict[str, Any]:
+           ray_address: str | None = None, resources: Mapping[str, float] | None = None,
+           trial_timeout: float | None = None) -> dict[str, Any]:
     """Search a pyramid, or go on with a search that stopped.
 
     It leaves ``best.json``, ``top.json``, ``search.png`` and ``architectures.png`` in the work dir, and
@@ -68,12 +70,15 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
             there are none, for each core; with Ray, as many as the cluster has room for.
         evaluator (str): ``'local'`` or ``'ray'``.
         sampler (str): One of :data:`mmnasfpn.search.samplers.SAMPLERS`.
-        storage (str | None): Optuna storage. Defaults to None: ``search.db`` in the work dir.
+        storage (str | None): As for :func:`mmnasfpn.search.storage.open_storage`. Defaults to None:
+            ``search.db`` in the work dir, or where files cannot be locked, ``search.journal``.
         study_name (str): Name of the study in the storage.
         seed (int): Seed of the sampler.
         max_retries (int): How often a trial that failed is tried again before it is given up.
         ray_address (str | None): As for :class:`RayEvaluator`.
         resources (Mapping | None): As for :class:`RayEvaluator`.
+        trial_timeout (float | None): How many seconds a trial may take before it is killed, which is a
+            failure. Defaults to None: no limit. Ignored for a reward that needs no process.
 
     Returns:
         dict: As :meth:`Results.summary` returns it.
@@ -88,16 +93,18 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
     num_trials = cfg.get('num_trials', NUM_TRIALS) if num_trials is None else num_trials
     check_whole_number('num_trials', num_trials, 1)
     check_whole_number('max_retries', max_retries, 0)
+    if trial_timeout is not None and not 0 < trial_timeout < math.inf:
+        raise ValueError(f'trial_timeout is {trial_timeout!r}, but must be a number of seconds above 0')
     space = space_of(cfg)
     reward = build_reward(cfg, space)
     make_sampler(sampler, space, seed, 0, cfg.get('controller'))  # refuses what does not fit
     reward.check()
     work_dir = Path(work_dir)
-    with _only_one(work_dir), closing(_make_evaluator(
-            reward, evaluator, num_workers, ray_address, resources)) as workers:
+    with only_one(work_dir), closing(_make_evaluator(
+            reward, evaluator, num_workers, ray_address, resources, trial_timeout)) as workers:
         owner = _owner(work_dir)
-        record = Record(storage or f"sqlite:///{(work_dir / 'search.db').absolute()}", space,
-                        _identity(cfg, space, sampler, seed), owner, study_name)
+        record = Record(storage or storage_of(work_dir), space, _identity(cfg, space, sampler, seed),
+                        owner, study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
         record.use(make_sampler(sampler, space, seed, len(record.trials), cfg.get('controller'),
                                 owner if storage else ''))
@@ -130,23 +137,6 @@ def _identity(cfg: Config, space: SearchSpace, sampler: str, seed: int) -> dict[
                 seed=seed, config=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
-@contextmanager
-def _only_one(work_dir: Path) -> Iterator[None]:
-    """Keep other searches out of a work dir for as long as this process lives."""
-    try:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        (work_dir / '.lock').touch()
-    except OSError as error:
-        raise ValueError(f'the work dir {work_dir} cannot be written: {error}') from None
-    with open(work_dir / '.lock', 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f'another search is running in {work_dir}: wait for it, stop it, or give '
-                             'another --work-dir') from None
-        yield
-
-
 def _owner(work_dir: Path) -> str:
     """Return a name that no other work dir has."""
     path = work_dir / 'owner'
@@ -156,12 +146,13 @@ def _owner(work_dir: Path) -> str:
 
 
 def _make_evaluator(reward: Reward, name: str, num_workers: int | None, ray_address: str | None,
-                    resources: Mapping[str, float] | None) -> Evaluator:
+                    resources: Mapping[str, float] | None, trial_timeout: float | None) -> Evaluator:
     if name == 'ray':
-        return RayEvaluator(reward, num_workers, ray_address, resources)
+        return RayEvaluator(reward, num_workers, ray_address, resources, trial_timeout)
     if not reward.needs_process:
-        return InProcessEvaluator(reward)
-    return LocalEvaluator(reward, num_workers or len(visible_gpus()) or len(os.sched_getaffinity(0)))
+        return InProcessEvaluator(reward, trial_timeout)
+    num_workers = num_workers or len(visible_gpus()) or len(os.sched_getaffinity(0))
+    return LocalEvaluator(reward, num_workers, trial_timeout)
 
 
 class _Search:

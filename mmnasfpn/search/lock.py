@@ -1,0 +1,119 @@
+"""The lock of a work dir: a file, as not every file system can lock files."""
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import MarkerSoftFileLock, OwnerRecord, Timeout
+
+#: Name of the file.
+LOCK = 'search.lock'
+
+_PATIENCE = 5.0  # seconds; nobody is at the gate for longer than some milliseconds
+
+
+@contextmanager
+def only_one(work_dir: Path) -> Iterator[None]:
+    """Keep other searches out of a work dir, which is made where there is none.
+
+    The lock is the file ``search.lock``, which names its owner: a process, the host and when it began.
+    It is removed in the end, also by an error or Ctrl-C. One that a killed process left behind is taken
+    over where that can be seen to be dead, which is on its own host.
+
+    Args:
+        work_dir (Path): The work dir.
+
+    Raises:
+        ValueError: If another search holds the lock, or may hold it, or the work dir cannot be written.
+    """
+    lock = MarkerSoftFileLock(work_dir.absolute() / LOCK, timeout=0)
+    try:
+        try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            _acquire(lock, work_dir)
+        except OSError as error:
+            raise ValueError(f'the work dir {work_dir} cannot be written: {error}') from None
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: MarkerSoftFileLock, work_dir: Path) -> None:
+    # All that look at the lock do so one by one. So of two that find its owner dead only one takes it
+    # over, and a file that names nobody is not one that is being written.
+    gate = MarkerSoftFileLock(f'{lock.lock_file}.gate', timeout=_PATIENCE)
+    try:
+        with gate:
+            try:
+                lock.acquire()  # takes over from the dead where the file system can exchange two files
+            except Timeout:
+                owner, here = lock.owner, gate.owner
+                assert here is not None
+                if owner is not None and _may_live(owner, here):
+                    raise ValueError(_refusal(work_dir, lock.lock_file, owner, here)) from None
+                Path(lock.lock_file).unlink(missing_ok=True)
+                lock.acquire()
+            _flush(lock.lock_file)
+    except Timeout as timeout:
+        raise ValueError(
+            f'another search is about to begin in {work_dir}: try again. If this does not end, one was '
+            f'killed just then: {_removal(timeout.lock_file)}') from None
+
+
+def _may_live(owner: OwnerRecord, here: OwnerRecord) -> bool:
+    """Say whether an owner is not dead for sure.
+
+    Args:
+        owner (OwnerRecord): The owner.
+        here (OwnerRecord): What filelock writes of this process.
+    """
+    if owner.hostname != here.hostname:
+        return True
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # of another user
+    # Its number may be another process's by now. The lower 64 bits of what filelock writes are when the
+    # process began, by the kernel; where they are not for this process, there is no telling.
+    its = _start(owner.pid)
+    return (None in (its, owner.start, here.start) or _start(here.pid) != _lower(here.start)
+            or its == _lower(owner.start))
+
+
+def _start(pid: int) -> int | None:
+    """Return when a process began, in the kernel's ticks since the machine did, if that can be read."""
+    try:
+        stat = Path(f'/proc/{pid}/stat').read_text(errors='replace')
+    except OSError:
+        return None
+    return int(stat.rpartition(')')[2].split()[19])
+
+
+def _lower(start: int | None) -> int | None:
+    return None if start is None else start % 2**64
+
+
+def _flush(path: str) -> None:
+    """Let other hosts see what was written: NFS sends it late while the file is open."""
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _refusal(work_dir: Path, path: str, owner: OwnerRecord, here: OwnerRecord) -> str:
+    advice = 'Wait for it, stop it, or give another --work-dir'
+    if owner.hostname == here.hostname:
+        return (f'another search is running in {work_dir}: process {owner.pid} of this host, '
+                f'{owner.hostname}. {advice}')
+    return (f'another search may be running in {work_dir}: process {owner.pid} of the host '
+            f'{owner.hostname}. This is {here.hostname}, where nobody can see whether it still runs; each '
+            f'container is a host of its own. {advice}. If it is over, {_removal(path)}')
+
+
+def _removal(path: str) -> str:
+    return f'remove its lock: rm {shlex.quote(path)}'

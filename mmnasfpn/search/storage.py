@@ -1,0 +1,153 @@
+"""Where the record of a search is: a database of SQLAlchemy's, or a journal."""
+import fcntl
+import logging
+import shlex
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from mmengine.logging import print_log
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+_JOURNAL = 'journal:'  # what the URL of a journal begins with
+_BEGINNING = b'{"op_code":'  # of a journal
+
+
+class RecordError(ValueError):
+    """A record that cannot be used: says why, and what to do."""
+
+
+def storage_of(work_dir: Path) -> str:
+    """Return the URL of the record that a work dir has, or is to have.
+
+    That is ``search.db``, or where files cannot be locked, as SQLite does, ``search.journal``.
+
+    Args:
+        work_dir (Path): The work dir, whose lock the caller holds.
+    """
+    database, journal = work_dir.absolute() / 'search.db', work_dir.absolute() / 'search.journal'
+    if database.is_file() and database.stat().st_size:
+        return sqlite_url(database)
+    if not journal.is_file():
+        reason = _why_not_to_lock(work_dir)
+        if not reason:
+            return sqlite_url(database)
+        print_log(f'files in {work_dir} cannot be locked ({reason}): the record is search.journal in '
+                  f'place of search.db. To look at it: optuna-dashboard {shlex.quote(str(journal))}',
+                  logger='current', level=logging.WARNING)
+    # Only this search writes it: a lock there is of one that was killed.
+    Path(f'{journal}.lock').unlink(missing_ok=True)
+    return f'{_JOURNAL}{journal}'
+
+
+def _why_not_to_lock(folder: Path) -> str:
+    """Return why files in a folder cannot be locked; nothing where they can."""
+    with NamedTemporaryFile(dir=folder, prefix='.lock-me-') as file:
+        for function in (fcntl.flock, fcntl.lockf):
+            try:
+                function(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                function(file, fcntl.LOCK_UN)
+            except OSError as error:
+                return f'{function.__name__}: {error.strerror}'
+    return ''
+
+
+def sqlite_url(path: Path) -> str:
+    """Return Optuna's URL of a SQLite file, whatever its name.
+
+    Raises:
+        RecordError: If SQLAlchemy, before 2.1, has none.
+    """
+    url = URL.create('sqlite', database=str(path)).render_as_string(hide_password=False)
+    if make_url(url).database != str(path):
+        raise RecordError(f'this SQLAlchemy cannot open {path}, because of a ? in its path: give '
+                          "another --work-dir, or pip install 'sqlalchemy>=2.1'")
+    return url.replace('{', '{{').replace('}', '}}')  # which Optuna takes for places to fill
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Open an Optuna storage; SQLite's with a write-ahead log.
+
+    That makes a trial three times as fast. A killed process loses nothing of it, a machine that loses
+    its power at most the last trials.
+
+    Args:
+        url (str): SQLAlchemy's URL of a database, or ``journal:`` and a path.
+
+    Raises:
+        RecordError: If the folder of the file is missing, or the file is no journal.
+    """
+    if url.startswith(_JOURNAL):
+        path = url.removeprefix(_JOURNAL)
+        _check_folder(url, path)
+        return _open_journal(path)
+    if '://' not in url:
+        raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} '
+                          f'or postgresql://user@host/database, or {_JOURNAL}{url}')
+    if not url.startswith('sqlite'):
+        return _Storage(url, engine_kwargs=dict(pool_pre_ping=True))
+    _check_folder(url, make_url(url).database)
+    storage = _Storage(url)
+    event.listen(storage.engine, 'connect', _use_write_ahead_log)
+    storage.engine.dispose()  # what is connected already comes again
+    return storage
+
+
+def _check_folder(url: str, path: str | None) -> None:
+    if path and not Path(path).parent.is_dir():
+        raise RecordError(f'the storage {url} cannot be opened: there is no folder {Path(path).parent}')
+
+
+def _open_journal(path: str) -> JournalStorage:
+    lock = JournalFileOpenLock(path)
+    backend = JournalFileBackend(path, lock_obj=lock)
+    lock.acquire()
+    try:
+        _drop_unfinished_line(Path(path))
+    finally:
+        lock.release()
+    return JournalStorage(backend)
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """Cut off the end of a line that a process was killed at: Optuna would write the next behind it."""
+    with open(path, 'rb+') as file:
+        text = file.read()
+        if text[:len(_BEGINNING)] != _BEGINNING[:len(text)]:
+            raise RecordError(f'the storage {path} is no journal of Optuna: give another --storage')
+        file.truncate(text.rfind(b'\n') + 1)
+
+
+class _Storage(RDBStorage):
+    """A storage that writes the parameters of a trial without looking each up first.
+
+    Optuna reads for each whether its trial runs and whether an earlier trial's choices were the same
+    ones. A record is of one space, so that they are; of a trial's time that was most.
+    """
+
+    def _set_trial_param_without_commit(
+            self, session: Session, trial_id: int, param_name: str, param_value_internal: float,
+            distribution: BaseDistribution, previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        session.add(models.TrialParamModel(
+            trial_id=trial_id, param_name=param_name, param_value=param_value_internal,
+            distribution_json=distribution_to_json(distribution)))
+
+
+def _use_write_ahead_log(connection: Any, _: Any) -> None:
+    connection.execute('PRAGMA journal_mode=WAL')
+    connection.execute('PRAGMA synchronous=NORMAL')
