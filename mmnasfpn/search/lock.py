@@ -111,8 +111,8 @@ def _refusal(work_dir: Path, path: str, owner: OwnerRecord, here: OwnerRecord) -
         return (f'another search is running in {work_dir}: process {owner.pid} of this host, '
                 f'{owner.hostname}. {advice}')
     return (f'another search may be running in {work_dir}: process {owner.pid} of the host '
-            f'{owner.hostname}. This is {here.hostname}, where nobody can see whether it still runs; each '
-            f'container is a host of its own. {advice}. If it is over, {_removal(path)}')
+            f'{owner.hostname}. From this host, {here.hostname}, nobody can see whether it still runs; '
+            f'each container is a host of its own. {advice}. If it is over, {_removal(path)}')
 
 
 def _removal(path: str) -> str:

@@ -2,9 +2,18 @@
 import pytest
 
 from mmnasfpn.search import results
+from tests.test_search.searches import forbid_file_locks
 
 
 @pytest.fixture
 def no_graphs(monkeypatch):
     """Leave architectures.png out, which takes longer than the searches of tests."""
     monkeypatch.setattr(results, 'draw_architectures', lambda *_: None)
+
+
+@pytest.fixture(params=['search.db', 'search.journal'])
+def record_file(request, monkeypatch):
+    """Have new searches record in each of the two files."""
+    if request.param == 'search.journal':
+        forbid_file_locks(monkeypatch)
+    return request.param

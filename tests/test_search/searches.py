@@ -1,9 +1,13 @@
 """Searches that take no time, in this process or in one of their own."""
+import errno
+import fcntl
 import multiprocessing
 import time
 
 import optuna
 from mmengine.config import Config
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import tests.test_search.rewards  # noqa: F401
@@ -32,8 +36,20 @@ def scripted_search(tmp_path, script, num_trials, **options):
 
 
 def trials_of(work_dir):
-    study = optuna.load_study(storage=f'sqlite:///{work_dir}/search.db', study_name='nasfpn-search')
-    return study.get_trials()
+    storage = f'sqlite:///{work_dir}/search.db'
+    if (work_dir / 'search.journal').exists():
+        assert not (work_dir / 'search.db').exists()
+        storage = JournalStorage(JournalFileBackend(str(work_dir / 'search.journal')))
+    return optuna.load_study(storage=storage, study_name='nasfpn-search').get_trials()
+
+
+def forbid_file_locks(monkeypatch):
+    """Have no file system that can lock files."""
+    def refuse(file, operation):
+        raise OSError(errno.ENOSYS, 'Function not implemented')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+    monkeypatch.setattr(fcntl, 'lockf', refuse)
 
 
 def completed(work_dir):
