@@ -49,12 +49,13 @@ def storage_of(work_dir: Path) -> str:
 def _why_not_to_lock(folder: Path) -> str:
     """Return why files in a folder cannot be locked; nothing where they can."""
     with NamedTemporaryFile(dir=folder, prefix='.lock-me-') as file:
-        for function in (fcntl.flock, fcntl.lockf):
+        for name in ('flock', 'lockf'):
+            lock = getattr(fcntl, name)
             try:
-                function(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                function(file, fcntl.LOCK_UN)
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, fcntl.LOCK_UN)
             except OSError as error:
-                return f'{function.__name__}: {error.strerror}'
+                return f'{name}: {error.strerror}'
     return ''
 
 

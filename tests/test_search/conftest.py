@@ -1,7 +1,7 @@
 """Fixtures of searches."""
 import pytest
 
-from mmnasfpn.search import results
+from mmnasfpn.search import evaluators, results, storage
 from tests.test_search.searches import forbid_file_locks
 
 
@@ -9,6 +9,15 @@ from tests.test_search.searches import forbid_file_locks
 def no_graphs(monkeypatch):
     """Leave architectures.png out, which takes longer than the searches of tests."""
     monkeypatch.setattr(results, 'draw_architectures', lambda *_: None)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What is logged, line by line."""
+    lines = []
+    for module in (evaluators, storage):
+        monkeypatch.setattr(module, 'print_log', lambda line, **_: lines.append(line))
+    return lines
 
 
 @pytest.fixture(params=['search.db', 'search.journal'])

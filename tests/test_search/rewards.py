@@ -1,6 +1,7 @@
 """Rewards that do to a search what can happen to one; configs name this module in ``custom_imports``."""
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -29,6 +30,9 @@ class Scripted(Reward):
         what = self.script.get(str(self._count()))
         time.sleep(self.seconds)
         if what == 'sleep':
+            time.sleep(600)
+        elif what == 'sleep beside a child':
+            (self.folder / 'child').write_text(str(subprocess.Popen(['sleep', '600']).pid))
             time.sleep(600)
         elif what == 'die':
             os.kill(os.getpid(), signal.SIGKILL)

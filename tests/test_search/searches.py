@@ -43,13 +43,13 @@ def trials_of(work_dir):
     return optuna.load_study(storage=storage, study_name='nasfpn-search').get_trials()
 
 
-def forbid_file_locks(monkeypatch):
-    """Have no file system that can lock files."""
+def forbid_file_locks(monkeypatch, names=('flock', 'lockf')):
+    """Have no file system that can lock files in one of these ways."""
     def refuse(file, operation):
         raise OSError(errno.ENOSYS, 'Function not implemented')
 
-    monkeypatch.setattr(fcntl, 'flock', refuse)
-    monkeypatch.setattr(fcntl, 'lockf', refuse)
+    for name in names:
+        monkeypatch.setattr(fcntl, name, refuse)
 
 
 def completed(work_dir):

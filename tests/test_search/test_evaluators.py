@@ -76,6 +76,41 @@ def test_what_goes_wrong_with_a_trial_is_its_reason(what, words, tmp_path, evalu
     assert outcomes[1].reward == EXPECTED
 
 
+def wait_until_gone(*processes):
+    until = time.monotonic() + 20
+    while any(map(is_alive, processes)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_trial_that_takes_too_long_is_killed_with_what_it_started_and_frees_its_gpu(
+        tmp_path, monkeypatch, evaluator):
+    monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
+    local = LocalEvaluator(reward(tmp_path, {'0': 'sleep beside a child'}), 1, trial_timeout=30)
+    evaluator(local)
+    local.submit(0, GENOTYPE, tmp_path / '0')
+    child = tmp_path / 'calls/child'
+    while not (child.is_file() and child.read_text()):
+        assert local.wait(0.05) == []
+    local.trial_timeout = 0.1
+    outcome, = local.wait(0.1)
+    assert (outcome.number, outcome.reward, outcome.reason) == (
+        0, None, 'it took longer than the time limit of 0.1 s (--trial-timeout)')
+    wait_until_gone(int((tmp_path / 'calls/0').read_text()), int(child.read_text()))
+    local.trial_timeout = None
+    assert local._free == ['7'] and outcomes_of(local, tmp_path, 1)[0].reward == EXPECTED
+
+
+def test_closing_kills_what_runs_with_what_it_started(tmp_path):
+    local = LocalEvaluator(reward(tmp_path, {'0': 'sleep beside a child'}), 1)
+    local.submit(0, GENOTYPE, tmp_path / '0')
+    child = tmp_path / 'calls/child'
+    while not (child.is_file() and child.read_text()):
+        assert local.wait(0.05) == []
+    local.close()
+    wait_until_gone(int((tmp_path / 'calls/0').read_text()), int(child.read_text()))
+
+
 def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'visible_gpus', lambda: ['2', '5'])
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)))
@@ -136,10 +171,7 @@ if __name__ == '__main__':
     assert is_alive(worker)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    until = time.monotonic() + 20
-    while is_alive(worker):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until_gone(worker)
 
 
 def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
@@ -152,12 +184,13 @@ def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
 
 def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, evaluator):
     pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit'}), 1)
+    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit', '3': 'sleep'}), 1, trial_timeout=2)
     evaluator(ray)
-    outcomes = outcomes_of(ray, tmp_path, 4, patience=120)
-    assert [outcomes[trial].reward for trial in range(4)] == [EXPECTED, None, None, EXPECTED]
+    outcomes = outcomes_of(ray, tmp_path / '%20?', 5, patience=120)
+    assert [outcomes[trial].reward for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
     assert 'MemoryError: out of everything' in outcomes[1].reason
     assert 'WorkerCrashedError' in outcomes[2].reason
+    assert outcomes[3].reason == 'it took longer than the time limit of 2 s (--trial-timeout)'
 
 
 def test_a_ray_cluster_that_is_not_there_is_named(tmp_path):

@@ -30,10 +30,14 @@ def kill_at_random_moments(times, rng, longest, config, work_dir, num_trials, **
         kill(process)
 
 
-def test_a_search_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path):
-    num_trials = 100
+@pytest.mark.parametrize(('record', 'times', 'num_trials'), [
+    ('search.db', 10, 100), ('search.journal', 2, 40)])
+def test_a_search_that_is_killed_ends_as_one_that_is_not(record, times, num_trials, tmp_path):
     work_dir = tmp_path / 'w'
-    kill_at_random_moments(10, random.Random(0), 0.5, match_config(), work_dir, num_trials)
+    work_dir.mkdir()
+    if record == 'search.journal':
+        (work_dir / record).touch()  # so that it goes on with that
+    kill_at_random_moments(times, random.Random(0), 0.5, match_config(), work_dir, num_trials)
     killed = trials_of(work_dir)
     assert 0 < len(killed) < num_trials
     search(match_config(), work_dir, num_trials)

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from filelock import MarkerSoftFileLock
@@ -51,15 +52,12 @@ def write_lock(work_dir, pid, hostname, start=None, name='search.lock'):
 
 @pytest.mark.parametrize('error', [None, RuntimeError, KeyboardInterrupt, SystemExit])
 def test_the_lock_names_its_owner_and_goes_with_it_however_it_ends(error, work_dir):
-    try:
-        with only_one(work_dir):
-            assert names(work_dir) == ['search.lock']
-            owner = owner_of(work_dir)
-            assert (owner.pid, owner.hostname.split('?')[0]) == (os.getpid(), socket.gethostname())
-            if error is not None:
-                raise error
-    except BaseException as raised:
-        assert type(raised) is error
+    with pytest.raises(error) if error else nullcontext(), only_one(work_dir):
+        assert names(work_dir) == ['search.lock']
+        owner = owner_of(work_dir)
+        assert (owner.pid, owner.hostname.split('?')[0]) == (os.getpid(), socket.gethostname())
+        if error is not None:
+            raise error
     assert names(work_dir) == []
 
 

@@ -12,10 +12,20 @@ from mmnasfpn.search.samplers import ControllerSampler
 from mmnasfpn.search.trials import ARCHITECTURE, FAILURES, REASON, RETRY_OF, draw_number
 
 SPACE = SearchSpace(0, 2, 1)
+STORAGE = 'sqlite:///{}/search.db'
+
+
+@pytest.fixture(params=[STORAGE, 'journal:{}/search.journal'], ids=['database', 'journal'])
+def each_storage(request, monkeypatch):
+    """Have records in each kind of storage."""
+    monkeypatch.setitem(globals(), 'STORAGE', request.param)
+
+
+in_each_storage = pytest.mark.usefixtures('each_storage')
 
 
 def open_record(tmp_path, owner='me', identity=None, **options):
-    record = Record(f'sqlite:///{tmp_path}/search.db', SPACE, identity or dict(seed=0), owner, **options)
+    record = Record(STORAGE.format(tmp_path), SPACE, identity or dict(seed=0), owner, **options)
     record.use(ControllerSampler(SPACE, 0, hidden_size=8))
     return record
 
@@ -28,6 +38,7 @@ def states(record):
     return [trial.state.name for trial in record.trials]
 
 
+@in_each_storage
 def test_a_trial_is_drawn_and_completed(tmp_path):
     record = open_record(tmp_path)
     attempt = record.draw()
@@ -63,6 +74,7 @@ def test_a_draw_does_not_look_each_choice_up(tmp_path):
     assert len(SPACE.decisions) > 3
 
 
+@in_each_storage
 def test_a_completed_trial_is_not_completed_again(tmp_path):
     record = open_record(tmp_path)
     number = record.draw().number
@@ -72,6 +84,7 @@ def test_a_completed_trial_is_not_completed_again(tmp_path):
     assert record.trials[number].value == 0.5
 
 
+@in_each_storage
 def test_what_was_running_is_failed_and_tried_again_with_the_same_actions(tmp_path):
     attempt = open_record(tmp_path).draw()
     record = open_record(tmp_path)
@@ -84,6 +97,7 @@ def test_what_was_running_is_failed_and_tried_again_with_the_same_actions(tmp_pa
     assert record.trials[1].system_attrs == record.trials[0].system_attrs != {}
 
 
+@in_each_storage
 def test_interruptions_are_no_failures(tmp_path):
     open_record(tmp_path).draw()
     for number in range(1, 8):
@@ -91,6 +105,7 @@ def test_interruptions_are_no_failures(tmp_path):
         assert (retry.number, retry.failures) == (number, 0)
 
 
+@in_each_storage
 def test_a_draw_that_was_cut_is_drawn_anew(tmp_path):
     record = open_record(tmp_path)
     record.study.ask()  # as if killed before the decisions were written
@@ -103,6 +118,7 @@ def test_a_draw_that_was_cut_is_drawn_anew(tmp_path):
     assert attempt.genotype == open_record(fresh).draw().genotype
 
 
+@in_each_storage
 def test_a_draw_that_was_cut_after_its_last_decision_is_tried_again(tmp_path):
     record = open_record(tmp_path)
     record.study.ask(record._distributions)  # as if killed before anything else was written
@@ -110,6 +126,7 @@ def test_a_draw_that_was_cut_after_its_last_decision_is_tried_again(tmp_path):
     assert retry.genotype == record.genotype(record.trials[0].params)
 
 
+@in_each_storage
 def test_a_failure_is_tried_again_up_to_the_limit(tmp_path):
     record = open_record(tmp_path)
     attempt = record.draw()
@@ -125,6 +142,7 @@ def test_a_failure_is_tried_again_up_to_the_limit(tmp_path):
     assert [retry.failures for retry in retries(again, max_retries=5)] == [3]
 
 
+@in_each_storage
 def test_a_failure_that_was_not_yet_tried_again_is_so_after_a_kill(tmp_path):
     record = open_record(tmp_path)
     record.fail(record.draw(), 'no memory')
@@ -135,6 +153,7 @@ def test_a_failure_that_was_not_yet_tried_again_is_so_after_a_kill(tmp_path):
     assert [failed.number for failed in open_record(tmp_path).recover(2, True)] == [1]  # it was running
 
 
+@in_each_storage
 def test_what_others_run_is_left_alone(tmp_path):
     theirs = open_record(tmp_path, 'they').draw()
     mine = open_record(tmp_path, 'me').draw()
@@ -145,11 +164,13 @@ def test_what_others_run_is_left_alone(tmp_path):
     open_record(tmp_path, 'they').complete(theirs.number, 0.1)
 
 
+@in_each_storage
 def test_two_at_once_draw_different_genotypes(tmp_path):
     one, other = open_record(tmp_path, 'they').draw(), open_record(tmp_path, 'me').draw()
     assert one.genotype != other.genotype
 
 
+@in_each_storage
 def test_another_search_is_refused_and_left_as_it_was(tmp_path):
     open_record(tmp_path, identity=dict(seed=0, sampler='tpe')).draw()
     with pytest.raises(RecordError, match="seed is 1, but was 0(.|\n)*another --work-dir"):
@@ -157,6 +178,7 @@ def test_another_search_is_refused_and_left_as_it_was(tmp_path):
     assert len(open_record(tmp_path, identity=dict(seed=0, sampler='tpe')).trials) == 1
 
 
+@in_each_storage
 def test_several_searches_share_a_storage_under_different_names(tmp_path):
     open_record(tmp_path, identity=dict(seed=0)).draw()
     assert open_record(tmp_path, identity=dict(seed=1), study_name='other').trials == []
@@ -178,6 +200,7 @@ def test_a_search_that_was_killed_before_its_identity_was_written_begins(tmp_pat
 @pytest.mark.parametrize(('url', 'words'), [
     ('sqlite:////nowhere/search.db', 'there is no folder /nowhere'),
     ('search.db', r"must be a URL of Optuna, e\.g\. sqlite:///search\.db"),
+    ('journal:/nowhere/search.journal', 'there is no folder /nowhere'),
     ('nonsense://x', 'cannot be opened'),
 ])
 def test_a_storage_that_cannot_be_opened_is_named(url, words):
@@ -198,6 +221,7 @@ def test_a_password_is_not_shown():
     assert 'secret' not in str(raised.value)
 
 
+@in_each_storage
 def test_seconds_add_up(tmp_path):
     record = open_record(tmp_path)
     assert record.seconds == 0

@@ -2,6 +2,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import optuna
@@ -32,6 +34,7 @@ from tests.test_search.searches import (
 pytestmark = pytest.mark.usefixtures('no_graphs')
 
 
+@pytest.mark.usefixtures('record_file')
 def test_a_search_goes_on_up_to_the_number_of_trials(tmp_path):
     assert search(match_config(), tmp_path, 10)['completed'] == 10
     assert search(match_config(), tmp_path, 25)['completed'] == 25
@@ -59,6 +62,22 @@ def test_a_repeated_architecture_reuses_its_reward_and_is_counted(tmp_path):
         assert ['reused_from' in trial.user_attrs for trial in trials].count(False) == 1
 
 
+@pytest.mark.parametrize('folder', ["a %20 b?c#ü [x] 'q'", '{0} {SCHEMA_VERSION} "%s" &;:@=+\\'])
+def test_a_work_dir_may_have_any_name(folder, record_file, tmp_path):
+    work_dir = tmp_path / folder
+    assert search(match_config(), work_dir, 3)['completed'] == 3
+    assert search(match_config(), work_dir, 5)['completed'] == 5
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    assert {record_file, 'best.json', 'top.json', 'search.png', 'config.py'} <= {
+        path.name for path in work_dir.iterdir()}
+
+
+def test_trials_of_a_work_dir_of_any_name_have_folders_there(tmp_path):
+    work_dir = tmp_path / "a %20 b?c#ü [x] 'q'"
+    assert search(scripted_config(tmp_path / '%s?'), work_dir, 2, num_workers=1)['completed'] == 2
+    assert 'a word for the log' in (work_dir / 'trials/00001/log.txt').read_text()
+
+
 @pytest.mark.parametrize(('what', 'words'), [
     ('die', 'killed by SIGKILL'), ('raise', 'MemoryError'), ('nan', 'the reward is nan')])
 def test_a_worker_that_fails_once_is_a_failed_trial_and_a_retry(what, words, tmp_path):
@@ -68,6 +87,22 @@ def test_a_worker_that_fails_once_is_a_failed_trial_and_a_retry(what, words, tmp
     assert words in failed.user_attrs['reason']
     retry, = retries_of(failed, trials_of(tmp_path / 'w'))
     assert retry.params == failed.params and retry.state is TrialState.COMPLETE
+
+
+def test_a_trial_that_hangs_is_killed_and_tried_again(tmp_path):
+    summary = scripted_search(tmp_path, {'1': 'sleep'}, 4, num_workers=1, trial_timeout=3)
+    assert counts_of(summary) == (4, 4, 1, 0)
+    failed, = (trial for trial in trials_of(tmp_path / 'w') if trial.state is TrialState.FAIL)
+    assert failed.user_attrs['reason'] == (
+        'it took longer than the time limit of 3 s (--trial-timeout)')
+    retry, = retries_of(failed, trials_of(tmp_path / 'w'))
+    assert retry.params == failed.params and retry.state is TrialState.COMPLETE
+
+
+def test_a_time_limit_that_cannot_be_kept_is_ignored_with_a_word(tmp_path, told):
+    assert search(match_config(), tmp_path, 3, trial_timeout=0.001)['completed'] == 3
+    line, = told
+    assert 'the time limit (--trial-timeout) is ignored: the reward GenotypeMatch takes no time' in line
 
 
 def test_a_trial_that_keeps_failing_is_given_up_and_the_search_goes_on(tmp_path):
@@ -184,8 +219,9 @@ def test_two_searches_at_once_share_the_trials_of_one_storage(tmp_path):
     assert len(set(params[:40])) == 40  # they do not draw the same
 
 
-def test_two_work_dirs_share_the_trials_of_one_storage(tmp_path):
-    storage = f'sqlite:///{tmp_path}/shared.db'
+@pytest.mark.parametrize('storage', ['sqlite:///{}/shared.db', 'journal:{}/shared.journal'])
+def test_two_work_dirs_share_the_trials_of_one_storage(storage, tmp_path):
+    storage = storage.format(tmp_path)
     assert search(match_config(), tmp_path / 'one', 8, storage=storage)['completed'] == 8
     assert search(match_config(), tmp_path / 'other', 12, storage=storage)['completed'] == 12
     assert search(match_config(), tmp_path / 'one', 12, storage=storage)['completed'] == 12
@@ -196,6 +232,7 @@ def test_two_work_dirs_share_the_trials_of_one_storage(tmp_path):
     (dict(sampler='grid'), "sampler is 'grid'"),
     (dict(storage='somewhere'), 'must be a URL'),
     (dict(max_retries=-1), 'max_retries is -1'),
+    (dict(trial_timeout=0), 'trial_timeout is 0, but must be a number of seconds above 0'),
 ])
 def test_bad_arguments_are_named(arguments, words, tmp_path):
     with pytest.raises(ValueError, match=words):
@@ -260,6 +297,25 @@ def test_the_tool_searches_goes_on_and_writes_json(tmp_path, tool_env):
             'seconds'} <= set(summary)
     assert (summary['trials'], summary['completed'], summary['sampler']) == (12, 12, 'random')
     assert '12 of 12 trials: best 0.' in output and 'best.json' in output
+
+
+def test_the_tool_ends_tidily_when_it_is_told_to(tmp_path, tool_env):
+    process = subprocess.Popen(
+        [sys.executable, 'tools/search.py', MATCH, '--work-dir', tmp_path, '--trials', '99999'],
+        cwd=REPO, env=tool_env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / 'best.json').is_file():
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        assert (tmp_path / 'search.lock').is_file()
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, output.splitlines()[-1]) == (
+        1, 'search: stopped; the same command goes on')
+    assert not (tmp_path / 'search.lock').exists()
 
 
 def test_a_genotype_that_was_found_is_one_line_of_config(tmp_path):
