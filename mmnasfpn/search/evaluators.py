@@ -217,7 +217,8 @@ class RayEvaluator(Evaluator):
             are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has
             some.
         trial_timeout (float | None): How many seconds a genotype may take, once the cluster has room for
-            it; then its process ends. Defaults to None: no limit.
+            it; then its process ends, and ``hung.txt`` in its work dir says where it was. Defaults to
+            None: no limit.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -254,13 +255,13 @@ class RayEvaluator(Evaluator):
             num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
             max_retries=0)  # the search tries again, and counts
         self._reward = ray.put(reward)
-        self._running: dict[Any, tuple[int, float]] = {}  # number and start
+        self._running: dict[Any, tuple[int, Path]] = {}  # number and work dir
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the task."""
         task = self._task.remote(self._reward, genotype, work_dir.absolute(), os.getcwd(),
                                  self.trial_timeout)
-        self._running[task] = (number, time.monotonic())
+        self._running[task] = (number, work_dir)
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Wait for a task to answer or to end."""
@@ -269,12 +270,12 @@ class RayEvaluator(Evaluator):
         done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
         outcomes = []
         for task in done:
-            number, start = self._running.pop(task)
+            number, work_dir = self._running.pop(task)
             try:
                 reward, reason = self._ray.get(task)
             except self._ray.exceptions.WorkerCrashedError as error:
                 reward = None
-                reason = self._over_time if self._is_over_time(start) else _first_line(error)
+                reason = self._over_time if _has_hung(work_dir) else _first_line(error)
             except self._ray.exceptions.RayError as error:
                 reward, reason = None, _first_line(error)
             outcomes.append(_outcome(number, reward, reason))
@@ -285,6 +286,7 @@ class RayEvaluator(Evaluator):
         self._ray.shutdown()
 
 
+_HUNG = 'hung.txt'  # where a task of Ray was when its time was over
 _PRELOAD = ('mmnasfpn.search.proxy_task', 'mmnasfpn.search.evaluators',
             'torch._dynamo')  # which optimizers import
 
@@ -339,13 +341,21 @@ def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
         os.chdir(working_dir)
     if trial_timeout is None:
         return _evaluate(reward, genotype, work_dir)
-    # The search cannot tell a task that runs from one that waits for room. This ends the process even
-    # where Python is stuck.
-    faulthandler.dump_traceback_later(trial_timeout, exit=True)
-    try:
-        return _evaluate(reward, genotype, work_dir)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    # The search cannot tell a task that runs from one that waits for room: the time is kept here. This
+    # ends the process even where Python is stuck.
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with open(work_dir / _HUNG, 'w') as file:
+        faulthandler.dump_traceback_later(trial_timeout, exit=True, file=file)
+        try:
+            return _evaluate(reward, genotype, work_dir)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            (work_dir / _HUNG).unlink()
+
+
+def _has_hung(work_dir: Path) -> bool:
+    path = work_dir / _HUNG
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:

@@ -184,13 +184,15 @@ def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
 
 def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, evaluator):
     pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit', '3': 'sleep'}), 1, trial_timeout=2)
+    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit', '3': 'sleep'}), 1, trial_timeout=4)
     evaluator(ray)
     outcomes = outcomes_of(ray, tmp_path / '%20?', 5, patience=120)
     assert [outcomes[trial].reward for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
     assert 'MemoryError: out of everything' in outcomes[1].reason
     assert 'WorkerCrashedError' in outcomes[2].reason
-    assert outcomes[3].reason == 'it took longer than the time limit of 2 s (--trial-timeout)'
+    assert outcomes[3].reason == 'it took longer than the time limit of 4 s (--trial-timeout)'
+    assert 'rewards.py' in (tmp_path / '%20?/3/hung.txt').read_text()
+    assert not (tmp_path / '%20?/4/hung.txt').exists()
 
 
 def test_a_ray_cluster_that_is_not_there_is_named(tmp_path):
