@@ -166,8 +166,8 @@ def _names(file: Annotations, use: Use) -> Iterator[Fault]:
                         'rename one, or remove one that is not used',
                         can_be_fixed=sum(place in used for place in places) <= 1)
     files = file.columns['images']['file_name']
-    if all(isinstance(file, str) for file in files) and len(set(files)) < len(files):
-        again = [file for file, times in Counter(files).items() if times > 1]
+    if all(isinstance(name, str) for name in files) and len(set(files)) < len(files):
+        again = [name for name, times in Counter(files).items() if times > 1]
         yield Fault('duplicate-file-name', f'{len(again)} files are listed more than once among the '
                     f'images ({list_some(again)})', 'list each image once, with all of its boxes',
                     is_error=False)
@@ -177,15 +177,16 @@ def _references(file: Annotations, use: Use) -> Iterator[Fault]:
     for key, places, part, article in (('image_id', file.image_of, 'images', 'an'),
                                        ('category_id', file.category_of, 'categories', 'a')):
         values = file.columns['annotations'][key]
-        wrong = [place for place in np.flatnonzero(places < 0).tolist() if values[place] is not MISSING]
-        if wrong:
-            kinds = {_kind(value) for value in file.ids(part)}
-            hint = '' if _kind(values[wrong[0]]) in kinds or not kinds else (
-                f', since one is a {_kind(values[wrong[0]])} and the other a {min(kinds)}')
-            yield _lost(file, f'unknown-{key.replace("_", "-")}', wrong, len(places),
-                        f'{article} {key!r} that is not among the {part}{hint}, e.g. '
-                        f'{values[wrong[0]]!r}', f'add those {part} or remove the annotations',
-                        can_be_fixed=True)
+        unknown = places < 0
+        unknown[[place for place in np.flatnonzero(unknown) if values[place] is MISSING]] = False
+        if unknown.any():
+            value = values[unknown.argmax()]
+            kinds = {_kind(other) for other in file.ids(part)}
+            hint = '' if _kind(value) in kinds or not kinds else (
+                f', since one is a {_kind(value)} and the other a {min(kinds)}')
+            yield _lost(file, f'unknown-{key.replace("_", "-")}', unknown, np.ones(len(places)),
+                        f'{article} {key!r} that is not among the {part}{hint}, e.g. {value!r}',
+                        f'add those {part} or remove the annotations', can_be_fixed=True)
 
 
 def _values(file: Annotations, use: Use) -> Iterator[Fault]:
@@ -236,6 +237,8 @@ def _boxes(file: Annotations, use: Use) -> Iterator[Fault]:
     if infinite.any():
         yield Fault('box-not-finite', f"{_some_of(file, 'annotations', infinite)} a 'bbox' with NaN "
                     'or infinity', 'repair or remove them', can_be_fixed=True)
+    if not use.trains and not use.evaluates:
+        return
     finite = counted & np.isfinite(file.boxes).all(axis=1)
     small = finite & (file.boxes[:, 2:] < 1).any(axis=1)
     sized = np.isfinite(file.sizes).all(axis=1)[file.image_of]
@@ -250,14 +253,12 @@ def _boxes(file: Annotations, use: Use) -> Iterator[Fault]:
              'write the area in square pixels')):
         if mask.any():
             fates = ['MMDetection drops'] * use.trains + [in_evaluation] * use.evaluates
-            yield _lost(file, rule, np.flatnonzero(mask).tolist(), int(counted.sum()),
-                        f'{what}, which {" and ".join(fates) or "is not read"}', advice,
+            yield _lost(file, rule, mask, counted, f'{what}, which {" and ".join(fates)}', advice,
                         can_be_fixed=True)
     ignored = counted & file.is_ignored & ~file.is_crowd
     if use.evaluates and ignored.any():
-        yield Fault('ignored-in-training-only', f'{_some_of(file, "annotations", ignored)} a true '
-                    "'ignore', which training heeds and COCO's evaluator does not",
-                    'set iscrowd to 1 as well', is_error=False)
+        yield _lost(file, 'ignored-in-training-only', ignored, counted, "a true 'ignore', which "
+                    "training heeds and COCO's evaluator does not", 'set iscrowd to 1 as well')
 
 
 def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
@@ -316,11 +317,11 @@ _RULES: tuple[Callable[[Annotations, Use], Iterator[Fault]], ...] = (
 _BOX_FORMATS = dict(corners='[x1, y1, x2, y2]', shares='shares of the sides of the image')
 
 
-def _lost(file: Annotations, rule: str, places: Sequence[int], among: int, what: str,
+def _lost(file: Annotations, rule: str, lost: np.ndarray, among: np.ndarray, what: str,
           advice: str, can_be_fixed: bool = False) -> Fault:
     """Return the fault of annotations that are lost: an error where they are more than a few."""
-    return Fault(rule, f'{_some_of(file, "annotations", places)} {what}', advice,
-                 is_error=len(places) > MAX_LOST * among, can_be_fixed=can_be_fixed)
+    return Fault(rule, f'{_some_of(file, "annotations", lost)} {what}', advice,
+                 is_error=bool(lost.sum() > MAX_LOST * among.sum()), can_be_fixed=can_be_fixed)
 
 
 def _some_of(file: Annotations, part: str, places: Sequence[int] | np.ndarray) -> str:

@@ -2,7 +2,7 @@
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import MarkerSoftFileLock, OwnerRecord, Timeout
@@ -100,7 +100,8 @@ def _flush(path: str) -> None:
     """Let other hosts see what was written: NFS sends it late while the file is open."""
     file = os.open(path, os.O_WRONLY)
     try:
-        os.fsync(file)
+        with suppress(OSError):  # where there is no such thing
+            os.fsync(file)
     finally:
         os.close(file)
 

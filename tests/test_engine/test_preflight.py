@@ -302,6 +302,13 @@ def test_a_file_in_another_order_than_that_of_training_is_to_be_written_anew(cfg
     check_data(cfg, KEYS)
 
 
+def test_a_test_set_is_brought_to_the_order_that_was_trained_with(cfg, data_root):
+    edit(data_root, 'val', reverse_categories)
+    cfg.update(test_dataloader=cfg.val_dataloader, train_dataloader=None)
+    with pytest.raises(ValueError, match='another order.*--classes circle square triangle --fix'):
+        check_data(cfg, ('test_dataloader',))
+
+
 def test_the_evaluators_file_has_the_classes_in_order_too(cfg, data_root):
     edit(data_root, 'val', lambda data: None)
     data = json.loads((data_root / 'annotations/val.json').read_text())
