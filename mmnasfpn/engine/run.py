@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook
+from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.safe_checkpoints import trust_checkpoints
 
@@ -173,7 +174,9 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     _launch_on_cpu(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_model(runner.model)
-    runner.register_hook(CheckpointFitHook(strict_checkpoint))
+    for hook in (CheckpointFitHook(strict_checkpoint),
+                 NoDetectionsHook()):
+        runner.register_hook(hook)
     return runner
 
 
