@@ -6,8 +6,9 @@ from mmnasfpn.engine.last_batch_hook import LastBatchHook
 from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.paint_hook import PaintHook
 from mmnasfpn.engine.resume_hook import ResumeHook
+from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
 from mmnasfpn.engine.speed_hooks import AutocastHook, ChannelsLastHook, FoldNormsHook
 
 __all__ = ['AtomicCheckpointHook', 'AutocastHook', 'ChannelsLastHook', 'CheckpointFitHook',
            'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook', 'PaintHook',
-           'ResumeHook']
+           'ResumeHook', 'ResumedScheduleHook']

@@ -21,6 +21,7 @@ from mmnasfpn.engine.last_batch_hook import LastBatchHook
 from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.engine.resume_hook import ResumeHook
+from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
 from mmnasfpn.registry import class_of
 from mmnasfpn.safe_checkpoints import trust_checkpoints
 
@@ -176,7 +177,7 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     _launch_on_cpu(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     check_model(runner.model)
-    for hook in (CheckpointFitHook(strict_checkpoint), ResumeHook(),
+    for hook in (CheckpointFitHook(strict_checkpoint), ResumeHook(), ResumedScheduleHook(),
                  LastBatchHook(), NoDetectionsHook()):
         runner.register_hook(hook)
     return runner
