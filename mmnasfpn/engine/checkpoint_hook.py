@@ -1,10 +1,13 @@
 """Checkpoints that survive a kill at any moment."""
+import errno
+import logging
 import os
 from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmnasfpn.registry import HOOKS
@@ -12,13 +15,22 @@ from mmnasfpn.registry import HOOKS
 #: The name of the backend below, for MMEngine.
 ATOMIC_BACKEND = 'mmnasfpn_atomic'
 
+#: How file systems say that a folder cannot be synced, or not even opened. Files on them can.
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM,
+                errno.EACCES, errno.EBADF, errno.EISDIR}
+_has_warned = False
+
 
 @register_backend(ATOMIC_BACKEND, force=True)
 class AtomicLocalBackend(LocalBackend):
     """Local files that are either as they were or complete, never in between."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``."""
+        """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``.
+
+        Where folders cannot be synced, as on some network shares, the rename is not, and a warning
+        says so.
+        """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f'{path.name}.unfinished')
@@ -27,15 +39,34 @@ class AtomicLocalBackend(LocalBackend):
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)  # the rename itself
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text as :meth:`put` does."""
         self.put(obj.encode(encoding), filepath)
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+        _warn_of_unsynced_folders(path, error)
+
+
+def _warn_of_unsynced_folders(path: Path, error: OSError) -> None:
+    """Say what is at stake, once in a process."""
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        print_log(f'{path} is on a file system that cannot sync folders ({error.strerror}). Checkpoints '
+                  'are written there all the same, but after a power cut the newest one may be missing: '
+                  'to be safe, set work_dir to a local disk', 'current', logging.WARNING)
 
 
 @HOOKS.register_module()

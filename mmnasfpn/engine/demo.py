@@ -14,6 +14,7 @@ from rich.table import Table
 import mmnasfpn
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.pictures import draw_curves, draw_predictions
+from mmnasfpn.engine.resume_hook import last_checkpoint
 
 CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
@@ -38,7 +39,8 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
     metrics_file = Path(json_path or work_dir / 'metrics.json')
     overrides = ['--cfg-options', *options] if options else []
     _mim('train', 'mmnasfpn', config, '--work-dir', str(work_dir), '--resume', *overrides)
-    checkpoint = (work_dir / 'last_checkpoint').read_text()
+    checkpoint = last_checkpoint(work_dir)
+    assert checkpoint is not None  # of the training
     _mim('test', 'mmnasfpn', config, '--checkpoint', checkpoint, '--work-dir', str(work_dir / 'test'),
          '--out', str(predictions), '--json', str(metrics_file), *overrides)
     used = Config.fromfile(work_dir / Path(config).name)  # as trained

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn._checks import check_whole_number
@@ -89,7 +90,7 @@ def _size_of(cfg: Config) -> tuple[int, int]:
     for transform in dataset.get('pipeline', ()):
         if transform['type'].split('.')[-1] == 'Resize' and transform.get('scale'):
             columns, rows = transform['scale']
-            divisor = cfg.model.get('data_preprocessor', {}).get('pad_size_divisor', 1)
+            divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
             return -(-rows // divisor) * divisor, -(-columns // divisor) * divisor
     raise ValueError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: give '
                      '--image-size ROWS COLUMNS')
@@ -107,6 +108,8 @@ def _output_names(module: ExportableDetector) -> list[str]:
 
 def _background(preprocessor: Any) -> list[float]:
     """Return the pixel, in the order of the input's channels, that becomes what is padded with."""
+    if not isinstance(preprocessor, ImgDataPreprocessor):
+        return [0.0] * 3
     pixel = torch.full((3,), float(preprocessor.pad_value))
     if preprocessor._enable_normalize:
         pixel = pixel * preprocessor.std.flatten().cpu() + preprocessor.mean.flatten().cpu()

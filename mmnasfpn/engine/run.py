@@ -7,18 +7,24 @@ from typing import Any
 
 import torch
 import torch.distributed
+from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, init_dist, is_distributed, master_only
-from mmengine.registry import RUNNERS, init_default_scope
+from mmengine.registry import HOOKS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
+from mmnasfpn.engine.last_batch_hook import LastBatchHook
+from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
+from mmnasfpn.engine.resume_hook import ResumeHook
+from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
 from mmnasfpn.export.onnx_detector import OnnxDetector
+from mmnasfpn.registry import class_of
 from mmnasfpn.safe_checkpoints import trust_checkpoints
 
 #: How a model can compute, as :func:`train` and :func:`test` take it, and what that is to autocast.
@@ -142,9 +148,7 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
         cfg.load_from = checkpoint
         _add_speed_hooks(cfg, channels_last, dtype, fuse)
     if show or show_dir:
-        cfg.default_hooks.setdefault('visualization', dict(type='mmdet.DetVisualizationHook'))
-        cfg.default_hooks.visualization.update(
-            draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
+        _use_painting(cfg, draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
     if tta:
         _use_tta(cfg)
     with trust_checkpoints(trust_checkpoint):
@@ -180,7 +184,9 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     check_model(runner.model, data.classes)
     if isinstance(runner.model, OnnxDetector) and data.classes is not None:
         check_classes(runner.model.about['classes'], data.classes)
-    runner.register_hook(CheckpointFitHook(strict_checkpoint, data.classes))
+    for hook in (CheckpointFitHook(strict_checkpoint, data.classes), ResumeHook(), ResumedScheduleHook(),
+                 LastBatchHook(), NoDetectionsHook()):
+        runner.register_hook(hook)
     return runner
 
 
@@ -226,6 +232,14 @@ def _launch(cfg: Config) -> None:
     wrapper.update(cfg.get('model_wrapper_cfg') or {})
     wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
+
+
+def _use_painting(cfg: Config, **options: Any) -> None:
+    """Let our hook paint in place of MMDetection's; one of the user's own stays."""
+    hook = cfg.default_hooks.get('visualization') or dict(type='mmdet.DetVisualizationHook')
+    if class_of(HOOKS, hook, cfg) is DetVisualizationHook:
+        hook = {**hook, 'type': 'mmnasfpn.PaintHook'}
+    cfg.default_hooks.visualization = {**hook, **options}
 
 
 def _use_tta(cfg: Config) -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.detectors import SingleStageDetector
+from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
@@ -57,6 +58,7 @@ class ExportableDetector(nn.Module):
         self.min_bbox_size = cfg.get('min_bbox_size', -1)
         self.max_per_img = cfg.get('max_per_img', max_candidates)
         self.nms = cfg.get('nms') or {}
+        check_preprocessor(self.detector.data_preprocessor)
         if not is_raw:
             self._check()
 
@@ -105,9 +107,12 @@ class ExportableDetector(nn.Module):
             images (Tensor): As for :meth:`forward`.
 
         Returns:
-            Tensor: Normalised, and padded at the bottom and the right until the size divides.
+            Tensor: Normalised, and padded at the bottom and the right until the size divides; as they
+            are where the config has no ``data_preprocessor``.
         """
         preprocessor: Any = self.detector.data_preprocessor
+        if not isinstance(preprocessor, ImgDataPreprocessor):
+            return images
         if preprocessor._channel_conversion:
             images = images.flip(1)
         if preprocessor._enable_normalize:
@@ -164,6 +169,19 @@ class ExportableDetector(nn.Module):
         if self.nms.get('class_agnostic', False):
             return boxes
         return boxes + (labels * (boxes.amax((1, 2))[:, None] + 1))[..., None]
+
+
+def check_preprocessor(preprocessor: nn.Module) -> None:
+    """Check that a data preprocessor is one of which it is known what it does at test time.
+
+    Raises:
+        ValueError: If it is of another kind than MMDetection's, or MMEngine's that changes no pixel and
+            stands in where there is none.
+    """
+    if type(preprocessor) is not BaseDataPreprocessor and not isinstance(preprocessor,
+                                                                         ImgDataPreprocessor):
+        raise ValueError(f'model.data_preprocessor is a {type(preprocessor).__name__}, and export knows '
+                         'only that of MMDetection: use mmdet.DetDataPreprocessor')
 
 
 def _flat(x: Tensor, channels: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.models.utils.misc import samplelist_boxtype2tensor
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.structures import InstanceData
@@ -70,6 +71,7 @@ class OnnxDetector(BaseModel):
             found = self.session.run(None, {'images': np.stack(images)})
             for sample, boxes, scores, labels in zip(samples, *found, strict=False):
                 sample.pred_instances = _to_instances(sample, boxes, scores, labels)
+        samplelist_boxtype2tensor(data_samples)  # as MMDetection's preprocessors do
         return list(data_samples)
 
     def _fill_up(self, image: Tensor) -> np.ndarray:

@@ -1,5 +1,7 @@
 """A kill at any moment leaves a checkpoint to go on from."""
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mmnasfpn.engine import AtomicCheckpointHook
+from mmnasfpn.engine import AtomicCheckpointHook, checkpoint_hook
+from mmnasfpn.engine.checkpoint_hook import AtomicLocalBackend
 
 
 class KilledError(BaseException):
@@ -171,3 +174,41 @@ def test_an_unchanged_best_stays_the_best(tmp_path):
         hook._save_best_checkpoint(runner, dict(score=score))
     assert Path(hook.best_ckpt_path).name == 'best_score_epoch_1.pth'
     assert Path(hook.best_ckpt_path).is_file()
+
+
+def let_folders_fail(monkeypatch, call, error):
+    """Let a call of ``os`` fail for folders, and return the list of what is logged."""
+    original = getattr(os, call)
+
+    def failing(what, *args, **kwargs):
+        mode = os.fstat(what).st_mode if isinstance(what, int) else os.stat(what).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(error, os.strerror(error))
+        return original(what, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, failing)
+    monkeypatch.setattr(checkpoint_hook, '_has_warned', False)
+    logged = []
+    monkeypatch.setattr(checkpoint_hook, 'print_log', lambda message, *args: logged.append(message))
+    return logged
+
+
+@pytest.mark.parametrize(('call', 'error'), [
+    ('fsync', errno.EINVAL), ('fsync', errno.ENOTSUP), ('fsync', errno.ENOSYS), ('fsync', errno.EBADF),
+    ('open', errno.EACCES), ('open', errno.EPERM)])
+def test_where_folders_cannot_be_synced_files_are_written_with_one_warning(
+        tmp_path, monkeypatch, call, error):
+    logged = let_folders_fail(monkeypatch, call, error)
+    for name in ('a.pth', 'b.pth', 'folder/c.pth'):
+        AtomicLocalBackend().put(b'weights', tmp_path / name)
+        assert (tmp_path / name).read_bytes() == b'weights'
+    [message] = logged
+    assert str(tmp_path) in message and 'power cut' in message and os.strerror(error) in message
+
+
+@pytest.mark.parametrize('error', [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_is_an_error_still(tmp_path, monkeypatch, error):
+    logged = let_folders_fail(monkeypatch, 'fsync', error)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        AtomicLocalBackend().put(b'weights', tmp_path / 'a.pth')
+    assert logged == []

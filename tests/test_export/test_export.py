@@ -1,4 +1,5 @@
 """Exported detectors find what those find that they were exported from."""
+import json
 import re
 
 import mmcv
@@ -170,7 +171,9 @@ def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
     metrics, found = {}, {}
     for model in (checkpoint, out):
         cfg = load_config(config, str(tmp_path / f'test {model.name}'), {'model.test_cfg.nms_pre': 3840})
-        run_test(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'))
+        run_test(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'),
+                 show_dir='painted')
+        assert len(list((tmp_path / f'test {model.name}').glob('*/painted/*.jpg'))) == 4
         metrics[model] = load(str(tmp_path / 'm.json'))['metrics']
         found[model] = load(str(tmp_path / 'found.pkl'))
     assert metrics[out] == pytest.approx(metrics[checkpoint], abs=5e-4)
@@ -206,6 +209,29 @@ def test_raw_models_give_what_the_head_returns(lively_config, tmp_path):
         ('scores_0', [1, 27, 8, 12]), ('boxes_0', [1, 36, 8, 12])]
     with pytest.raises(ValueError, match='gives no detections'):
         OnnxDetector(path)
+
+
+def test_a_model_without_a_data_preprocessor_takes_pixels_as_they_are(lively_config, tmp_path):
+    cfg, checkpoint = lively_config
+    cfg.model.data_preprocessor = None
+    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'bare.onnx', (64, 96), is_raw=True)
+    images = pictures((64, 96), 1).float()
+    cfg.model.pop('data_preprocessor')
+    with torch.no_grad():
+        expected = [x for maps in detector_of(cfg, checkpoint)(images, mode='tensor') for x in maps]
+    session = open_session(path)
+    for found, theirs in zip(session.run(None, {'images': images.numpy()}), expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(found), theirs, rtol=1e-3,
+                                   atol=1e-4 * theirs.abs().max().item())
+    about = json.loads(session.get_modelmeta().custom_metadata_map['mmnasfpn'])
+    assert about['background'] == [0, 0, 0]
+
+
+def test_a_data_preprocessor_of_another_kind_is_refused(tmp_path):
+    detector = build('RetinaNet', tmp_path)
+    detector.data_preprocessor = torch.nn.Identity()
+    with pytest.raises(ValueError, match='data_preprocessor is a Identity, .*mmdet.DetDataPreprocessor'):
+        ExportableDetector(detector)
 
 
 def test_exits_are_models_of_their_own(lively_config, tmp_path):
