@@ -33,9 +33,12 @@ class NoDetectionsHook(Hook):
     def _fill_in(self, runner: Runner, evaluator: Any, metrics: dict[str, float] | None) -> None:
         if metrics is None:
             return
-        # Loops that test several models put something before the names.
-        missing = [name for metric in evaluator.metrics for name in _names(metric)
-                   if not any(f'/{key}'.endswith(f'/{name}') for key in metrics)]
+        # MultiDatasetsEvaluator names its data sets, and loops that test several models these.
+        sets = getattr(evaluator, 'dataset_prefixes', None)
+        places = [f'{place}/' for place in sets] if sets else [''] * len(evaluator.metrics)
+        missing = [f'{place}{name}' for place, metric in zip(places, evaluator.metrics, strict=False)
+                   for name in _names(metric)
+                   if not any(f'/{key}'.endswith(f'/{place}{name}') for key in metrics)]
         if missing:
             runner.logger.warning('Nothing was detected, not in any image (with a score above '
                                   f'model.test_cfg.score_thr): {", ".join(missing)} are 0')

@@ -66,3 +66,12 @@ def test_metrics_with_names_of_their_own_are_left_alone():
 
     assert list(no_detections_hook._names(Own())) == []
     assert list(no_detections_hook._names(object())) == []
+
+
+def test_each_of_several_data_sets_has_its_metrics():
+    metrics = {'a/coco/bbox_mAP': 0.5}
+    evaluator = SimpleNamespace(metrics=[CocoMetric(metric_items=['mAP'])] * 2,
+                                dataset_prefixes=['a', 'b'])
+    runner = SimpleNamespace(val_evaluator=evaluator, logger=SimpleNamespace(warning=lambda _: None))
+    NoDetectionsHook().after_val_epoch(runner, metrics)
+    assert metrics == {'a/coco/bbox_mAP': 0.5, 'b/coco/bbox_mAP': 0.0}
