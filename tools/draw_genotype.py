@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument('--style', choices=STYLES, default='graph', help='(%(default)s)')
     parser.add_argument('--title', help='text above the drawing (the name)')
     args = parser.parse_args()
-    genotype = get_genotype(args.genotype)
+    try:
+        genotype = get_genotype(args.genotype)
+    except ValueError as error:  # GenotypeError is one
+        parser.error(str(error))
     title = Path(args.genotype).stem if args.title is None else args.title
     STYLES[args.style](genotype, args.out, title)
 

@@ -5,11 +5,14 @@ import re
 import runpy
 import subprocess
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 
 from mmnasfpn._checks import check_whole_number
@@ -38,6 +41,8 @@ def run(monkeypatch, tmp_path):
     """Return a function that runs a tool in this process, in an empty folder, and returns its status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('LOCAL_RANK', '0')  # which tools set
+    for kind in (MMLogger, DetLocalVisualizer):  # of another run in this process
+        monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
     def run_one(tool, *arguments):
         monkeypatch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, arguments)])
@@ -101,8 +106,9 @@ def within(file, text, **names):
     ('demo', ['--json', 'FOLDER.json'], 2, 'is a folder: name a file'),
     ('paper_table', ['--json', 'TINY/t.json'], 2, 'cannot be written'),
     ('plot_tradeoff', ['--out', 'TINY'], 2, 'is a file: name a folder'),
-    ('draw_genotype', ['nope', '--out', 'o.png'], 1, "'nope'"),
-    ('draw_genotype', ['nasfpn', '--out', 'o.txt'], 2, 'must end in .png'),
+    ('draw_genotype', ['fnp', '--out', 'o.png'], 2, 'or one of the names fpn, nasfpn, nasfpn_3_levels'),
+    ('draw_genotype', ['none.json', '--out', 'o.png'], 2, 'none.json cannot be read'),
+    ('draw_genotype', ['fpn', '--out', 'o.bmp'], 2, 'must end in .png or .svg or .pdf'),
     ('make_shapes', ['FOLDER.json', '--num-train', 1], 1, 'holds something else'),
     ('make_shapes', ['TINY'], 2, 'is a file: name a folder'),
     ('split_coco', ['none.json', '--num-held-out', 1], 1, 'no such file'),
