@@ -1,5 +1,7 @@
 """Checks of arguments that several modules make."""
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Set
+from numbers import Integral
 from typing import Any
 
 
@@ -16,9 +18,25 @@ def check_mapping(name: str, value: Any) -> None:
 
 
 def check_out_indices(out_indices: Any, last: int, what: str) -> None:
-    """Raise a ValueError unless these are some of ``0..last``, in order, each once."""
-    numbers = range(last + 1)
-    if (not isinstance(out_indices, list | tuple) or not out_indices
-            or list(out_indices) != [index for index in numbers if index in out_indices]):
-        raise ValueError(f'out_indices is {out_indices!r}, but must be some of 0..{last} in rising '
-                         f'order: {what}')
+    """Raise a ValueError unless these are some of ``0..last``, in rising order, each once.
+
+    Args:
+        out_indices (Sequence[int]): Any sequence, such as a list, a range or an array of NumPy.
+        last (int): The greatest that there is.
+        what (str): What the numbers stand for, for the message.
+    """
+    try:
+        indices = [] if isinstance(out_indices, str | Set | Mapping) else list(out_indices)
+    except TypeError:
+        indices = []
+    if not indices:
+        raise ValueError(f'out_indices is {out_indices!r}, but must be a list of whole numbers, at '
+                         'least one')
+    if wrong := [x for x in indices if isinstance(x, bool) or not isinstance(x, Integral)]:
+        raise ValueError(f'out_indices is {out_indices!r}, but {wrong[0]!r} is no whole number')
+    if unknown := [index for index in indices if not 0 <= index <= last]:
+        raise ValueError(f'out_indices is {out_indices!r}, but {unknown[0]} is none of 0..{last}: '
+                         f'{what}')
+    if any(b <= a for a, b in itertools.pairwise(indices)):
+        raise ValueError(f'out_indices is {out_indices!r}, but must be in rising order, each number '
+                         'once')

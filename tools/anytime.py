@@ -1,14 +1,14 @@
 """Evaluate every exit of an anytime detector: AP, size, and measured latency."""
 import argparse
-import json
 from dataclasses import asdict
 
 from rich.console import Console
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.anytime import draw_anytime, to_markdown
 from mmnasfpn.analysis.model_tables import ANYTIME_PART, check_markdown, write_markdown
 from mmnasfpn.engine.anytime import evaluate_anytime
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--plain', nargs='+', default=[], metavar='CHECKPOINT',
                         help='checkpoints of the plain detector of the same size: shows what deep '
                              'supervision costs the last exit and gives the others')
-    parser.add_argument('--timed', type=int, default=30, metavar='N',
+    parser.add_argument('--timed', type=whole_number(1), default=30, metavar='N',
                         help='pictures on which the latency is measured (30)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all figures')
     parser.add_argument('--picture', type=output_file('.png', '.svg', '.pdf'), metavar='FILE',
@@ -26,8 +26,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     args = parser.parse_args()
-    if args.timed < 1:
-        parser.error('--timed must be at least 1')
     if args.markdown:
         try:
             check_markdown(args.markdown, ANYTIME_PART)
@@ -42,7 +40,7 @@ def main() -> None:
                               args.trust_checkpoint)
     Console().print(to_markdown(report), markup=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps(asdict(report), indent=1) + '\n')
+        write_json(args.json, asdict(report))
     if args.markdown:
         write_markdown(args.markdown, to_markdown(report), ANYTIME_PART)
     if args.picture:
@@ -50,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -7,7 +7,7 @@ from mmnasfpn.analysis.benchmark import CONVOLUTIONS, FPN, MMDET, OURS, draw, to
 from mmnasfpn.analysis.model_tables import BENCHMARK_PARTS
 from mmnasfpn.engine.benchmark import SWITCHES, WAYS, Setting, contenders, ways_of
 from mmnasfpn.engine.benchmark_cli import benchmark_parser, parse_benchmark, run_benchmark
-from mmnasfpn.engine.cli import load_parsed_config
+from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 MODELS = {'nasfpn': OURS, 'convolutions': CONVOLUTIONS, 'mmdet': MMDET, 'fpn': FPN}
 
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
                              + ', '.join(f'{name} ({what})' for name, what in SWITCHES.items())
                              + f" (infer: {' '.join(WAYS['infer'])}, and onnx where it is installed; "
                                f"train: {' '.join(WAYS['train'])})")
-    parser.add_argument('--image-size', type=int, nargs=2, default=[640, 640],
+    parser.add_argument('--image-size', type=whole_number(1), nargs=2, default=[640, 640],
                         metavar=('ROWS', 'COLUMNS'), help='(640 640)')
     return parse_benchmark(parser, BENCHMARK_PARTS)
 
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -7,7 +7,7 @@ from mmnasfpn.analysis.benchmark import draw_growth, growth_to_markdown
 from mmnasfpn.analysis.model_tables import GROWTH_PARTS
 from mmnasfpn.engine.benchmark import SWITCHES, Setting, growth
 from mmnasfpn.engine.benchmark_cli import benchmark_parser, parse_benchmark, run_benchmark
-from mmnasfpn.engine.cli import load_parsed_config
+from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,9 +15,9 @@ def parse_args() -> argparse.Namespace:
     for name, sizes, what in (('--stacks', [1, 3, 5, 7], 'numbers of stacks'),
                               ('--channels', [64, 128, 256, 384], 'feature dimensions'),
                               ('--image-sizes', [256, 384, 512, 640], 'rows and columns of the image')):
-        parser.add_argument(name, type=int, nargs='*', default=sizes, metavar='N',
+        parser.add_argument(name, type=whole_number(1), nargs='*', default=sizes, metavar='N',
                             help=f'{what} ({" ".join(map(str, sizes))})')
-    parser.add_argument('--image-size', type=int, default=512, metavar='N',
+    parser.add_argument('--image-size', type=whole_number(1), default=512, metavar='N',
                         help='where something else is what changes (%(default)s)')
     parser.add_argument('--way', default='eager',
                         help='eager, or with + between: ' + ', '.join(SWITCHES) + ' (%(default)s)')
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

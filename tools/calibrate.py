@@ -1,14 +1,14 @@
 """Measure how long each exit of an anytime detector takes on this machine."""
 import argparse
-import json
 from dataclasses import asdict
 
 from rich.console import Console
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.anytime import latency_to_markdown
 from mmnasfpn.analysis.latency import summarize
 from mmnasfpn.engine.anytime import calibrate, count_exits
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,12 +21,12 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--images', nargs='+', default=[], metavar='FILE',
                       help='pictures to run, through the test pipeline (of the validation set)')
-    what.add_argument('--image-size', type=int, nargs=2, metavar=('ROWS', 'COLUMNS'),
+    what.add_argument('--image-size', type=whole_number(1), nargs=2, metavar=('ROWS', 'COLUMNS'),
                       help='run noise of this size instead')
-    parser.add_argument('--num-images', type=int, default=20,
+    parser.add_argument('--num-images', type=whole_number(1), default=20,
                         help='how many of the validation set (20)')
-    parser.add_argument('--batch-size', type=int, default=1, help='images at a time (1)')
-    parser.add_argument('--runs', type=int, default=30,
+    parser.add_argument('--batch-size', type=whole_number(1), default=1, help='images at a time (1)')
+    parser.add_argument('--runs', type=whole_number(1), default=30,
                         help='runs of each exit for each input shape (30)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write all that was measured')
@@ -56,10 +56,10 @@ def main() -> None:
     if args.out:
         calibration.save(args.out)
     if args.json:
-        args.json.write_text(json.dumps(dict(
+        write_json(args.json, dict(
             config=args.config, checkpoint=args.checkpoint, machine=calibration.machine,
-            shapes=shapes), indent=1) + '\n')
+            shapes=shapes))
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -1,15 +1,14 @@
 """Check an annotation file in COCO format, and its images; write a repaired copy."""
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from mmnasfpn._files import write_text
+from mmnasfpn._files import write_json
 from mmnasfpn.datasets.check import check_file, fix_file, show_faults
 from mmnasfpn.datasets.summary import to_tables
-from mmnasfpn.engine.cli import output_file
+from mmnasfpn.engine.cli import output_file, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    console = Console()
+    console = Console(emoji=False)
     report = check_file(args.annotations, args.images, args.color_type)
     for part in to_tables(report['summary']) if 'summary' in report else ():
         console.print(part, markup=False, highlight=False)
@@ -43,9 +42,9 @@ def main() -> None:
     if args.fix:
         left = fix_file(console, args.annotations, args.fix, args.images, args.classes)
     if args.json:
-        write_text(args.json, json.dumps(report, indent=1) + '\n')
+        write_json(args.json, report)
     sys.exit(any(fault['is_error'] for fault in left))
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -1,15 +1,23 @@
 """Search with several samplers and seeds, and show which finds more."""
 import argparse
-import json
-import sys
-from pathlib import Path
 
 from rich.console import Console
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.model_tables import SAMPLERS_PART, check_markdown, write_markdown
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
-from mmnasfpn.search.comparison import compare, contestants, draw_comparison, to_markdown
-from mmnasfpn.search.samplers import SAMPLERS
+from mmnasfpn.engine.cli import (
+    config_parser,
+    load_parsed_config,
+    needs_extra,
+    output_file,
+    output_folder,
+    run_tool,
+    whole_number,
+)
+
+with needs_extra('search', 'optuna', 'sqlalchemy'):
+    from mmnasfpn.search.comparison import compare, contestants, draw_comparison, to_markdown
+    from mmnasfpn.search.samplers import SAMPLERS
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,14 +26,16 @@ def parse_args() -> argparse.Namespace:
                         default=['controller', 'random', 'tpe'])
     parser.add_argument('--variants', nargs='+', default=[], metavar='NAME=VALUE',
                         help='arguments of the controller to try too: lr=0.002 batch_size=10,lr=0.005')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
-    parser.add_argument('--trials', type=int, default=3000, help='of each search (%(default)s)')
-    parser.add_argument('--workers', type=int, help='trials at a time')
-    parser.add_argument('--work-dir', default='work_dirs/samplers',
+    parser.add_argument('--seeds', type=whole_number(0), nargs='+', default=[0, 1, 2, 3, 4],
+                        help='(0 1 2 3 4)')
+    parser.add_argument('--trials', type=whole_number(1), default=3000,
+                        help='of each search (%(default)s)')
+    parser.add_argument('--workers', type=whole_number(1), help='trials at a time')
+    parser.add_argument('--work-dir', type=output_folder, default='work_dirs/samplers',
                         help='where the searches are; the same command goes on with them (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results of each search as JSON')
-    parser.add_argument('--markdown', type=Path, metavar='FILE',
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the searches')
     args = parser.parse_args()
@@ -40,10 +50,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     console = Console()
-    try:
-        ways = contestants(load_parsed_config(args), args.samplers, args.variants)
-    except ValueError as error:
-        sys.exit(f'compare_samplers: {error}')
+    ways = contestants(load_parsed_config(args), args.samplers, args.variants)
     runs = []
     for run in compare(ways, args.seeds, args.trials, args.work_dir, args.workers):
         console.print(f"{run['name']}, seed {run['seed']}: mean of the last 200 rewards "
@@ -53,7 +60,7 @@ def main() -> None:
     table = to_markdown(runs)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps(runs, indent=1) + '\n')
+        write_json(args.json, runs)
     if args.markdown:
         write_markdown(args.markdown, table, SAMPLERS_PART)
     if args.picture:
@@ -61,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, 'the same command goes on')

@@ -1,16 +1,16 @@
 """Train configs, or a config with several genotypes, with several seeds, and compare the results."""
 import argparse
-import json
 import random
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.model_tables import GENOTYPES_PART, SEEDS_PART, check_markdown, write_markdown
-from mmnasfpn.analysis.seeds import draw_seeds, to_markdown, train_seeds, write_children
+from mmnasfpn.analysis.seeds import RunsFailed, draw_seeds, to_markdown, train_seeds, write_children
+from mmnasfpn.engine.cli import needs_extra, output_file, output_folder, run_tool, whole_number
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
 
@@ -20,27 +20,30 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('configs', nargs='+', help='paths of the configs, of different names')
     parser.add_argument('--genotypes', nargs='+', default=[], metavar='GENOTYPE',
                         help='train the config, a single one, with each of these: names or .json files')
-    parser.add_argument('--random-genotypes', type=int, default=0, metavar='N',
+    parser.add_argument('--random-genotypes', type=whole_number(0), default=0, metavar='N',
                         help='and with as many random ones (%(default)s)')
     parser.add_argument('--space', metavar='CONFIG',
                         help="config whose search space the random ones are of (the config's own)")
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
-    parser.add_argument('--work-dir', default='work_dirs/seeds', type=Path,
+    parser.add_argument('--seeds', type=whole_number(0), nargs='+', default=[0, 1, 2, 3, 4],
+                        help='(0 1 2 3 4)')
+    parser.add_argument('--work-dir', default='work_dirs/seeds', type=output_folder,
                         help='where the runs are; the same command goes on with them (%(default)s)')
-    parser.add_argument('--jobs', type=int, default=1, help='how many run at a time (%(default)s)')
+    parser.add_argument('--jobs', type=whole_number(1), default=1,
+                        help='how many run at a time (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings, as a.b=value')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write each run as JSON')
-    parser.add_argument('--markdown', type=Path, metavar='FILE',
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write each run as JSON')
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
-    parser.add_argument('--picture', type=Path, metavar='FILE', help='draw the runs')
+    parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the runs')
     args = parser.parse_args()
     names = [Path(config).stem for config in args.configs]
     if len(set(names)) < len(names):
         parser.error(f'configs: two have the same name among {names}')
     if missing := [config for config in args.configs if not Path(config).is_file()]:
         parser.error(f'configs: there is no file {missing[0]}')
-    if args.jobs < 1 or len(set(args.seeds)) < len(args.seeds):
-        parser.error('--jobs must be at least 1, and --seeds different numbers')
+    if len(set(args.seeds)) < len(args.seeds):
+        parser.error('--seeds must be different numbers')
     args.part = GENOTYPES_PART if args.genotypes or args.random_genotypes else SEEDS_PART
     try:
         if args.markdown:
@@ -60,7 +63,8 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
     if len(genotypes) < len(args.genotypes):
         raise ValueError(f'--genotypes: two of {args.genotypes} have the same name')
     if args.random_genotypes:
-        from mmnasfpn.search.run import space_of  # needs the extra of the search
+        with needs_extra('search', 'optuna', 'sqlalchemy'):
+            from mmnasfpn.search.run import space_of
         space, rng = space_of(load_config(args.space or args.configs[0])), random.Random(0)
         genotypes |= {f'random_{index}': space.sample(rng) for index in range(args.random_genotypes)}
     return write_children(args.configs[0], genotypes, args.work_dir / 'configs')
@@ -79,14 +83,14 @@ def main() -> None:
     table = to_markdown(runs)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps([asdict(run) for run in runs], indent=1) + '\n')
+        write_json(args.json, [asdict(run) for run in runs])
     if args.markdown:
         write_markdown(args.markdown, table, args.part)
     if args.picture:
         draw_seeds(runs, args.picture)
     if any(run.ap is None for run in runs):
-        sys.exit('compare_seeds: some runs failed; the same command tries them again')
+        raise RunsFailed('some runs failed; the same command tries them again')
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, 'the same command goes on')

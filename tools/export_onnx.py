@@ -1,42 +1,37 @@
 """Export a detector as an ONNX model: from pixels to boxes, scores and labels, NMS included."""
 import argparse
-import sys
 
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 from mmnasfpn.engine.export import export_checkpoint
 from mmnasfpn.export import MAX_CANDIDATES
-from mmnasfpn.safe_checkpoints import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='its weights')
     parser.add_argument('out', type=output_file('.onnx'), metavar='OUT.onnx', help='where to write it')
-    parser.add_argument('--image-size', type=int, nargs=2, metavar=('ROWS', 'COLUMNS'),
+    parser.add_argument('--image-size', type=whole_number(1), nargs=2, metavar=('ROWS', 'COLUMNS'),
                         help="of the images that it takes (the config's, at test time)")
-    parser.add_argument('--batch-size', type=int, default=1, help='images at a time (%(default)s)')
+    parser.add_argument('--batch-size', type=whole_number(1), default=1,
+                        help='images at a time (%(default)s)')
     parser.add_argument('--dynamic', action='store_true', help='take any number of images of any size')
     parser.add_argument('--exits', action='store_true',
                         help='write a model for each exit of an anytime detector: OUT-exit1.onnx, ...')
     parser.add_argument('--raw', action='store_true',
                         help='leave out decoding and NMS: give what the head returns')
-    parser.add_argument('--max-candidates', type=int, default=MAX_CANDIDATES, metavar='N',
+    parser.add_argument('--max-candidates', type=whole_number(1), default=MAX_CANDIDATES, metavar='N',
                         help="boxes that go into NMS; TensorRT's limit is the default (%(default)s)")
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    try:
-        files = export_checkpoint(
-            load_parsed_config(args), args.checkpoint, args.out,
-            args.image_size and tuple(args.image_size), args.batch_size, args.dynamic, args.exits,
-            args.raw, args.max_candidates, args.trust_checkpoint)
-    except (CheckpointError, ImportError, OSError, ValueError) as error:
-        sys.exit(f'export_onnx: {error}')
+    files = export_checkpoint(
+        load_parsed_config(args), args.checkpoint, args.out, args.image_size and tuple(args.image_size),
+        args.batch_size, args.dynamic, args.exits, args.raw, args.max_candidates, args.trust_checkpoint)
     for file in files:
         print(f'{file}: {file.stat().st_size / 2 ** 20:.1f} MiB')
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

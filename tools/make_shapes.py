@@ -2,15 +2,20 @@
 import argparse
 
 from mmnasfpn.datasets import make_shapes
+from mmnasfpn.engine.cli import output_folder, run_tool, whole_number
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('root', nargs='?', default='data/shapes', help='folder (%(default)s)')
-    parser.add_argument('--num-train', type=int, default=400, help='training pictures (%(default)s)')
-    parser.add_argument('--num-val', type=int, default=100, help='held-out pictures (%(default)s)')
-    parser.add_argument('--image-size', type=int, default=256, help='pixels (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='(%(default)s)')
+    parser.add_argument('root', nargs='?', type=output_folder, default='data/shapes',
+                        help='folder (%(default)s)')
+    parser.add_argument('--num-train', type=whole_number(1), default=400,
+                        help='training pictures (%(default)s)')
+    parser.add_argument('--num-val', type=whole_number(1), default=100,
+                        help='held-out pictures (%(default)s)')
+    parser.add_argument('--image-size', type=whole_number(128), default=256,
+                        help='pixels (%(default)s)')
+    parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
     return parser.parse_args()
 
 
@@ -21,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

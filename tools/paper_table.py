@@ -1,6 +1,5 @@
 """Count parameters and FLOPs of the paper's models and set them beside the paper's figures."""
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.model_tables import (
     AMOEBANET_PART,
     MODELS_PART,
@@ -26,6 +26,7 @@ from mmnasfpn.analysis.paper_table import (
     find_rows,
     fit_amoebanet,
 )
+from mmnasfpn.engine.cli import output_file, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,8 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', nargs='+', metavar='ROW',
                         help="ids of Table 1's rows, names of configs, or all for these and all models "
                              'of the figures (all rows of Table 1; all with --markdown or --metafile)')
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures as JSON')
-    parser.add_argument('--markdown', type=Path, metavar='FILE',
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write the figures as JSON')
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the tables, between the marks of a file that exists')
     parser.add_argument('--metafile', type=Path, metavar='FILE', help="update MIM's metafile.yml")
     parser.add_argument('--amoebanet-sizes', action='store_true',
@@ -59,8 +61,6 @@ def check_args(args: argparse.Namespace) -> None:
         check_markdown(args.markdown, args.part)
     if args.metafile and not args.metafile.is_file():
         raise ValueError(f'--metafile: there is no file {args.metafile}')
-    if args.json and args.json.is_dir():
-        raise ValueError(f'--json: {args.json} is a folder')
 
 
 def show(rows: list[Row]) -> None:
@@ -118,11 +118,10 @@ def main() -> None:
         if args.metafile:
             write_metafile(args.metafile, rows)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(data, indent=2) + '\n')
+        write_json(args.json, data, indent=2)
     if args.markdown:
         write_markdown(args.markdown, markdown, args.part)
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -7,11 +7,12 @@ from rich.progress import track
 
 from mmnasfpn.analysis.paper_table import Row, count_row
 from mmnasfpn.analysis.tradeoff import draw_figure_8, draw_figure_9, figure_rows
+from mmnasfpn.engine.cli import output_folder, run_tool
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/tradeoff'), metavar='DIR',
+    parser.add_argument('--out', type=output_folder, default='work_dirs/tradeoff', metavar='DIR',
                         help='folder for figure8.png and figure9.png (%(default)s)')
     parser.add_argument('--counts', type=Path, metavar='FILE',
                         help='what `paper_table.py --rows all --json FILE` wrote (counts anew)')
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -1,25 +1,27 @@
 """Search a pyramid for a detector; the same command goes on with a search that stopped."""
 import argparse
-import json
 import math
 import signal
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from mmnasfpn._files import write_text
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file
+from mmnasfpn._files import write_json
+from mmnasfpn.engine.cli import (
+    config_parser,
+    load_parsed_config,
+    needs_extra,
+    output_file,
+    output_folder,
+    run_tool,
+    whole_number,
+)
 
-try:
+with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
     from mmnasfpn.search.evaluators import EVALUATORS
     from mmnasfpn.search.record import STUDY_NAME
-    from mmnasfpn.search.run import SearchFailed, search
+    from mmnasfpn.search.run import search
     from mmnasfpn.search.samplers import SAMPLERS
-except ImportError as error:  # of a module, or of a name that its old version lacks
-    if error.name not in ('filelock', 'optuna', 'sqlalchemy'):
-        raise
-    sys.exit(f"tools/search.py needs {error.name}: pip install 'mmnasfpn[search]'")
 
 
 def resource(text: str) -> tuple[str, float]:
@@ -30,15 +32,6 @@ def resource(text: str) -> tuple[str, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f'{text!r} must be NAME=AMOUNT, e.g. GPU=0.5') from None
     return name, float(amount)
-
-
-def whole_number(least: int):
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} must be a whole number of at least {least}')
-        return int(text)
-
-    return parse
 
 
 def seconds(text: str) -> float:
@@ -53,7 +46,8 @@ def seconds(text: str) -> float:
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
-    parser.add_argument('--work-dir', required=True, help='where the search is, and goes on')
+    parser.add_argument('--work-dir', type=output_folder, required=True,
+                        help='where the search is, and goes on')
     parser.add_argument('--trials', type=whole_number(1), metavar='N',
                         help="trials in all, earlier goes included (the config's num_trials, or 8000)")
     parser.add_argument('--workers', type=whole_number(1), metavar='N',
@@ -82,18 +76,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: tidily
-    try:
-        summary = search(
-            load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator,
-            args.sampler, args.storage, args.study_name, args.seed, args.retries, args.ray_address,
-            dict(args.resources) if args.resources else None, args.trial_timeout)
-    except KeyboardInterrupt:
-        sys.exit('search: stopped; the same command goes on')
-    except (ValueError, FileNotFoundError, ImportError, SearchFailed) as error:
-        sys.exit(f'search: {error}')
+    summary = search(
+        load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator, args.sampler,
+        args.storage, args.study_name, args.seed, args.retries, args.ray_address,
+        dict(args.resources) if args.resources else None, args.trial_timeout)
     if args.json:
-        write_text(args.json, json.dumps(summary, indent=1) + '\n')
-    show(summary, Path(args.work_dir))
+        write_json(args.json, summary)
+    show(summary, args.work_dir)
 
 
 def show(summary: dict, work_dir: Path) -> None:
@@ -103,8 +92,8 @@ def show(summary: dict, work_dir: Path) -> None:
     if summary['best']:
         lines += [f"best reward {summary['best']['reward']:.4f}: {work_dir / 'best.json'}",
                   f"pictures: {work_dir / 'search.png'}, {work_dir / 'architectures.png'}"]
-    console.print('\n'.join(lines), markup=False, highlight=False, soft_wrap=True)
+    console.print('\n'.join(lines), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, 'the same command goes on')

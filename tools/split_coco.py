@@ -3,29 +3,27 @@ import argparse
 from pathlib import Path
 
 from mmnasfpn.datasets.split import NUM_HELD_OUT, split_coco
+from mmnasfpn.engine.cli import output_file, run_tool, whole_number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('ann_file', type=Path, help='annotation file of the training pictures')
-    parser.add_argument('--num-held-out', type=int, default=NUM_HELD_OUT, metavar='N',
+    parser.add_argument('--num-held-out', type=whole_number(1), default=NUM_HELD_OUT, metavar='N',
                         help="pictures to hold out (%(default)s, the paper's number)")
-    parser.add_argument('--seed', type=int, default=0, help='(%(default)s)')
-    parser.add_argument('--train', type=Path, metavar='FILE',
+    parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
+    parser.add_argument('--train', type=output_file('.json'), metavar='FILE',
                         help='file to write for the others (<ann_file>_search-train.json)')
-    parser.add_argument('--held-out', type=Path, metavar='FILE',
+    parser.add_argument('--held-out', type=output_file('.json'), metavar='FILE',
                         help='file to write for those held out (<ann_file>_search-val.json)')
     args = parser.parse_args()
     stem = args.ann_file.stem
     train = args.train or args.ann_file.with_name(f'{stem}_search-train.json')
     held_out = args.held_out or args.ann_file.with_name(f'{stem}_search-val.json')
-    try:
-        counts = split_coco(args.ann_file, train, held_out, args.num_held_out, args.seed)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+    counts = split_coco(args.ann_file, train, held_out, args.num_held_out, args.seed)
     for path, count in zip((train, held_out), counts, strict=True):
         print(f'{path}: {count} pictures')
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -1,7 +1,14 @@
 """Evaluate a checkpoint, or a model exported from one."""
 import argparse
 
-from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config
+from mmnasfpn.engine.cli import (
+    add_speed,
+    config_parser,
+    folder_of_run,
+    load_parsed_config,
+    output_file,
+    run_tool,
+)
 from mmnasfpn.engine.run import test
 
 
@@ -10,10 +17,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint, or exported .onnx model, to evaluate')
     parser.add_argument('--backend', choices=['pytorch', 'onnx'],
                         help='what runs it (onnx where it ends in .onnx)')
-    parser.add_argument('--json', metavar='FILE', help='write the metrics as JSON')
-    parser.add_argument('--out', metavar='FILE', help='write all predictions as a pickle')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write the metrics as JSON')
+    parser.add_argument('--out', type=output_file('.pkl', '.pickle'), metavar='FILE',
+                        help='write all predictions as a pickle')
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
-    parser.add_argument('--show-dir', help='paint predictions into this folder of the work dir')
+    parser.add_argument('--show-dir', type=folder_of_run, metavar='DIR',
+                        help="paint predictions into this folder, below that of the run in the work dir")
     parser.add_argument('--wait-time', type=float, default=2, help='seconds to show each picture')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_speed(parser, 'fp32', 'bf16', 'fp16')
@@ -31,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

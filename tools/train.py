@@ -1,7 +1,7 @@
 """Train a detector."""
 import argparse
 
-from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config
+from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config, run_tool
 from mmnasfpn.engine.run import train
 
 
@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main, '--resume goes on from the last checkpoint in the work dir')

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from mmnasfpn._files import write_text
 from mmnasfpn.analysis.paper_table import FIGURES, TABLE_1, TEXT_FLOPS, AmoebaNetFit, Row
 
 #: Parts of a Markdown file that are written anew, each between two marks.
@@ -68,15 +69,14 @@ def write_markdown(path: Path, markdown: str, part: str) -> None:
         ValueError: If the file exists and has no such marks.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(markdown, encoding='utf-8')
+        write_text(path, markdown)
         return
     check_markdown(path, part)
     text = path.read_text(encoding='utf-8')
     begin, end = _marks(part)
     before, rest = text.split(begin, 1)
     _, after = rest.split(end, 1)
-    path.write_text(f'{before}{begin}\n\n{markdown}\n{end}{after}', encoding='utf-8')
+    write_text(path, f'{before}{begin}\n\n{markdown}\n{end}{after}')
 
 
 def check_markdown(path: Path, part: str) -> None:
@@ -109,8 +109,7 @@ def write_metafile(path: Path, rows: Sequence[Row]) -> None:
         name = model['Name'].removesuffix('-testdev').removesuffix('-tta')
         if name in counted:
             model['Metadata'] = _metadata(counted[name])
-    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=105),
-                    encoding='utf-8')
+    write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=105))
 
 
 def _metadata(row: Row) -> dict[str, Any]:

@@ -13,11 +13,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import mmnasfpn
+from mmnasfpn._files import write_text
 from mmnasfpn.analysis.model_tables import to_table
 from mmnasfpn.analysis.pictures import read_log
 from mmnasfpn.genotypes import Genotype
 
 _TRAIN = Path(mmnasfpn.__file__).parent / '.mim/tools/train.py'
+
+
+class RunsFailed(RuntimeError):  # noqa: N818
+    """Some of the trainings failed."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ def write_children(config: str | os.PathLike[str], genotypes: Mapping[str, Genot
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for name, genotype in genotypes.items():
-        (folder / f'{name}.json').write_text(genotype.to_json())
-        (folder / f'{name}.py').write_text(
+        write_text(folder / f'{name}.json', genotype.to_json())
+        write_text(
+            folder / f'{name}.py',
             f'_base_ = [{str(Path(config).absolute())!r}]\n'
             f"model = dict(neck=dict(genotype={str(folder / f'{name}.json')!r}))\n")
     return [str(folder / f'{name}.py') for name in genotypes]
@@ -83,7 +89,7 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
             raise ValueError(f'{folder} was trained with {before}, but the options are now '
                              f'{list(options)}: give another --work-dir')
         folder.mkdir(parents=True, exist_ok=True)
-        used.write_text(json.dumps(list(options)))
+        write_text(used, json.dumps(list(options)))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(_train, config, seed, folder, options) for config, seed, folder in runs]
         try:
@@ -151,7 +157,7 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
         run = _read(name, seed, folder)
     except (KeyError, ValueError) as error:
         return Run(name, seed, None, f'its log has no COCO metrics by epoch: {error!r}')
-    finished.write_text(json.dumps(asdict(run)))
+    write_text(finished, json.dumps(asdict(run)))
     return run
 
 

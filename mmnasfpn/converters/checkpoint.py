@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from mmengine.fileio import get_file_backend
 
-from mmnasfpn.converters.errors import ConversionError
 from mmnasfpn.converters.mmdet import convert_mmdet_checkpoint
 from mmnasfpn.converters.tensorflow import convert_tf_neck, read_tf_variables
 from mmnasfpn.engine.checkpoint_hook import ATOMIC_BACKEND
+from mmnasfpn.errors import UsageError
+from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG
 from mmnasfpn.safe_checkpoints import load_checkpoint, trust_checkpoints
 
 
 def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str | os.PathLike[str],
-                       input_levels: Sequence[int] | None = None, trust_checkpoint: bool = False) -> str:
+                       input_levels: Sequence[int] | None = None, trust_checkpoint: bool = False,
+                       eps: float | None = None) -> str:
     """Convert a checkpoint file; write nothing unless all of it is right.
 
     Args:
@@ -27,11 +29,13 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
         input_levels (Sequence[int] | None): For ``'tf'``, see :func:`convert_tf_neck`.
         trust_checkpoint (bool): For ``'mmdet'``: read the checkpoint in full, whatever it makes Python
             run. Defaults to False: weights only.
+        eps (float | None): For ``'tf'``, see :func:`convert_tf_neck`. Defaults to None, the authors'.
 
     Returns:
         str: What was written, and what to do with it.
 
     Raises:
+        UsageError: If an argument does not go with the source.
         ConversionError, CheckpointError: If it cannot be read or is not of such a neck.
         FileExistsError: If ``out`` exists.
     """
@@ -39,8 +43,9 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
     if out.exists():
         raise FileExistsError(f'{out} exists: name another file, or remove it')
     if source == 'mmdet':
-        if input_levels is not None:
-            raise ConversionError('--input-levels is for --from tf only')
+        for option, value in (('--input-levels', input_levels), ('--eps', eps)):
+            if value is not None:
+                raise UsageError(f'{option} is for --from tf only')
         with trust_checkpoints(trust_checkpoint):
             converted = convert_mmdet_checkpoint(load_checkpoint(checkpoint))
         advice = ("for a detector whose neck is type='mmnasfpn.NASFPN', variant='mmdet'; that of "
@@ -48,13 +53,14 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
                   'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py')
     elif source == 'tf':
         if trust_checkpoint:
-            raise ConversionError('--trust-checkpoint is for --from mmdet only: variables run no code')
-        neck = convert_tf_neck(read_tf_variables(checkpoint), input_levels)
+            raise UsageError('--trust-checkpoint is for --from mmdet only: variables run no code')
+        neck = convert_tf_neck(read_tf_variables(checkpoint), input_levels,
+                               AUTHORS_NORM_CFG['eps'] if eps is None else eps)
         converted = dict(meta={}, state_dict={f'neck.{name}': value for name, value in neck.items()})
         advice = ("the neck alone: give it to a config as load_from, or as the neck's "
                   "init_cfg=dict(type='Pretrained', prefix='neck.', checkpoint=...)")
     else:
-        raise ConversionError(f"source is {source!r}, but must be 'mmdet' or 'tf'")
+        raise UsageError(f"source is {source!r}, but must be 'mmdet' or 'tf'")
     file = io.BytesIO()
     torch.save(converted, file)
     get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put(file.getvalue(), out)

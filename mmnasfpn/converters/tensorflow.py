@@ -23,7 +23,8 @@ _NORM = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
 def convert_tf_neck(variables: Mapping[str, np.ndarray],
-                    input_levels: Sequence[int] | None = None) -> dict[str, Tensor]:
+                    input_levels: Sequence[int] | None = None,
+                    eps: float = AUTHORS_NORM_CFG['eps']) -> dict[str, Tensor]:
     """Convert the variables of the authors' neck: any stacks, levels and genotype, plain or separable.
 
     Convolutions' biases go into the mean of the normalisation that follows, which is the same in
@@ -39,14 +40,20 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
             has the feature dimension, the authors' code has no variables for it, and the lateral
             becomes the identity. Consecutive, fine to coarse. Defaults to the lowest to the highest for
             which there are.
+        eps (float): That of the batch normalisation of the neck that will load the result, at least 0
+            and below 1: a lateral is the identity with this one alone. Defaults to the authors', as the
+            neck's ``norm_cfg`` does.
 
     Returns:
         dict[str, Tensor]: Loads strictly into a :class:`~mmnasfpn.models.necks.NASFPN` of the same
         arguments.
 
     Raises:
-        ConversionError: If variables are missing, of wrong shapes or of several necks; names them.
+        ConversionError: If variables are missing, of wrong shapes or of several necks, or ``eps`` is out
+            of its range; names them.
     """
+    if not 0 <= eps < 1:
+        raise ConversionError(f'eps is {eps!r}, but must be at least 0 and below 1')
     places = _group(variables)
     laterals = {int(match.group('level')): place for match, place in places if match.group('level')}
     cells = {(int(match.group('stack')), int(match.group('cell'))): (int(match.group('node')), place)
@@ -86,7 +93,7 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
         if level in laterals:
             _convert(laterals[level], f'resample_l{level}', name, 1, state, None, channels)
         else:
-            _add_identity(name, channels, separable, state)
+            _add_identity(name, channels, separable, eps, state)
     return {name: torch.from_numpy(np.array(value, order='C')) for name, value in state.items()}
 
 
@@ -185,11 +192,12 @@ def _add_norm(name: str, weight: np.ndarray, bias: np.ndarray, mean: np.ndarray,
               f'{name}.bn.running_var': var, f'{name}.bn.num_batches_tracked': np.array(0)}
 
 
-def _add_identity(name: str, channels: int, separable: bool, state: dict[str, np.ndarray]) -> None:
+def _add_identity(name: str, channels: int, separable: bool, eps: float,
+                  state: dict[str, np.ndarray]) -> None:
     dtype = next(iter(state.values())).dtype
     conv = f'{name}.pointwise_conv' if separable else name
     one, zero = np.ones(channels, dtype), np.zeros(channels, dtype)
     if separable:
         state[f'{name}.depthwise_conv.conv.weight'] = np.ones((channels, 1, 1, 1), dtype)
     state[f'{conv}.conv.weight'] = np.eye(channels, dtype=dtype)[..., None, None]
-    _add_norm(conv, one, zero, zero, one - AUTHORS_NORM_CFG['eps'], state)
+    _add_norm(conv, one, zero, zero, one - eps, state)  # it divides by the root of variance + eps

@@ -56,6 +56,5 @@ def split_coco(ann_file: str | os.PathLike[str], train_file: str | os.PathLike[s
     for path, is_held_out in ((paths[1], False), (paths[2], True)):
         images = [image for image in data['images'] if (image['id'] in held_out) == is_held_out]
         kept = [ann for image, ann in annotations if (image in held_out) == is_held_out]
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps({**data, 'images': images, 'annotations': kept}))
     return len(ids) - num_held_out, num_held_out

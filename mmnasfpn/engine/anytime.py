@@ -16,6 +16,7 @@ from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
+from rich.markup import escape
 from rich.progress import track
 from torch.utils.data import DataLoader
 
@@ -103,7 +104,7 @@ def evaluate_exits(model: AnytimeDetector, loader: DataLoader, evaluator: Any,
     for each in evaluators.values():
         each.dataset_meta = dataset.metainfo
     detected = dict.fromkeys(model.exits, 0)
-    for batch in track(loader, f'Evaluating {name}'):
+    for batch in track(loader, f'Evaluating {escape(name)}'):
         for exit_stack, samples in model.anytime(batch):
             detected[exit_stack] += sum(len(sample.pred_instances) for sample in samples)
             evaluators[exit_stack].process(samples, batch)

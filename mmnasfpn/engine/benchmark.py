@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.analysis.benchmark import CONVOLUTIONS, FPN, MMDET, OURS, Contender
+from mmnasfpn.errors import UsageError
 from mmnasfpn.export import ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.export.to_onnx import check_installed, missing_packages
@@ -55,16 +56,16 @@ def parse_way(way: str, mode: str) -> frozenset[str]:
         mode (str): ``'infer'`` or ``'train'``.
 
     Raises:
-        ValueError: If it is none.
+        UsageError: If it is none.
     """
     switches = frozenset() if way == 'eager' else frozenset(way.split('+'))
     if unknown := sorted(switches - set(SWITCHES)):
-        raise ValueError(f'way {way!r}: there is no {unknown[0]!r}; it is eager, or some of '
+        raise UsageError(f'way {way!r}: there is no {unknown[0]!r}; it is eager, or some of '
                          f'{", ".join(SWITCHES)} with + between')
     for wrong in switches & ({'folded', 'onnx'} if mode == 'train' else {'recomputed'}):
-        raise ValueError(f'way {way!r}: {wrong} is {SWITCHES[wrong]}, and this is --mode {mode}')
+        raise UsageError(f'way {way!r}: {wrong} is {SWITCHES[wrong]}, and this is --mode {mode}')
     if 'onnx' in switches and len(switches) > 1:
-        raise ValueError(f'way {way!r}: onnx is {SWITCHES["onnx"]}')
+        raise UsageError(f'way {way!r}: onnx is {SWITCHES["onnx"]}')
     return switches
 
 
@@ -113,7 +114,7 @@ def contenders(cfg: Config, setting: Setting, parts: Sequence[str], ways: Sequen
     if 'onnx' in switches:
         check_installed()
         if setting.device.type != 'cpu':
-            raise ValueError(f"way 'onnx': it is {SWITCHES['onnx']}, and this is --device "
+            raise UsageError(f"way 'onnx': it is {SWITCHES['onnx']}, and this is --device "
                              f'{setting.device.type}')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     for part in parts:

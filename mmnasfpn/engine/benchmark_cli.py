@@ -1,7 +1,5 @@
 """What the command lines of our benchmarks share."""
 import argparse
-import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +9,11 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from mmnasfpn._files import write_json
 from mmnasfpn.analysis.benchmark import Contender, Measurement, measure
 from mmnasfpn.analysis.model_tables import check_markdown, write_markdown
 from mmnasfpn.engine.benchmark import CONFIG, Setting
-from mmnasfpn.engine.cli import config_parser, output_file
+from mmnasfpn.engine.cli import config_parser, output_file, whole_number
 from mmnasfpn.models.detectors.calibration import machine_of
 
 
@@ -29,11 +28,13 @@ def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
                         default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
     parser.add_argument('--mode', choices=['infer', 'train'], default='infer',
                         help='inference, or a forward and a backward pass (%(default)s)')
-    parser.add_argument('--batch-size', type=int, default=1, help='images at a time (%(default)s)')
-    parser.add_argument('--rounds', type=int, default=10, help='runs of each (%(default)s)')
+    parser.add_argument('--batch-size', type=whole_number(1), default=1,
+                        help='images at a time (%(default)s)')
+    parser.add_argument('--rounds', type=whole_number(1), default=10,
+                        help='runs of each (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write each run as JSON')
-    parser.add_argument('--markdown', type=Path, metavar='FILE',
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE',
                         help='draw what was measured')
@@ -48,8 +49,6 @@ def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str]) -
         parts (Mapping[str, str]): For each mode, which part of a Markdown file has the table.
     """
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error('--rounds must be at least 1')
     if args.markdown:
         try:
             check_markdown(args.markdown, parts[args.mode])
@@ -72,21 +71,17 @@ def run_benchmark(args: argparse.Namespace, setting: Setting, build: Callable[[]
         parts (Mapping[str, str]): As for :func:`parse_benchmark`.
     """
     console = Console()
-    try:
-        contenders = list(build())
-    except (ImportError, ValueError) as error:
-        sys.exit(f'{Path(sys.argv[0]).stem}: {error}')
-    measurements = measure(contenders, args.rounds, setting.device,
+    measurements = measure(list(build()), args.rounds, setting.device,
                            lambda rounds: track(rounds, 'Timing', console=console))
     machine = machine_of(setting.device)
     console.print(', '.join(f'{key} {value}' for key, value in machine.items()), markup=False)
     table = to_markdown(measurements)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps(dict(
+        write_json(args.json, dict(
             config=args.config, mode=setting.mode, image_size=setting.image_size,
             batch_size=setting.batch_size, machine=machine,
-            measurements=[asdict(m) for m in measurements]), indent=1) + '\n')
+            measurements=[asdict(m) for m in measurements]))
     if args.markdown:
         write_markdown(args.markdown, table, parts[setting.mode])
     if args.picture:

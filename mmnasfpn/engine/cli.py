@@ -1,14 +1,76 @@
-"""What the command lines of our tools share."""
+"""What the command lines of our tools share: arguments, and how errors end them."""
 import argparse
+import contextlib
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmnasfpn._files import OUR_CONFIGS
+from mmnasfpn.engine.cfg_options import CfgOptions
 from mmnasfpn.engine.run import load_config
+from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of, original_of
+from mmnasfpn.errors import UsageError
+
+
+def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
+    """Run a tool: an error of the user ends the process with one message, not with a traceback.
+
+    The exit status is then 2 for a mistake in the command line, 130 if stopped by Ctrl-C, and 1 for any
+    other error. Where ``MMNASFPN_TRACEBACK=1`` is set, the traceback is shown in place of the message.
+    Errors that are not the user's are not caught. Of several processes that meet the same error, the
+    first tells.
+
+    Args:
+        main (Callable): The tool.
+        how_to_go_on (str): What to do after Ctrl-C, to go on.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        if _is_first_process():
+            _tell('; '.join(filter(None, ('stopped', how_to_go_on))))
+        sys.exit(130)
+    except Exception as error:
+        if not is_users(error, main.__code__.co_filename):
+            raise
+        if _is_first_process() or concerns_one_process(error):
+            if os.environ.get('MMNASFPN_TRACEBACK') == '1':
+                traceback.print_exc()
+            else:
+                _tell(f'error: {message_of(error)}')
+        sys.exit(2 if isinstance(original_of(error), UsageError) else 1)
+
+
+@contextlib.contextmanager
+def needs_extra(extra: str, *packages: str) -> Iterator[None]:
+    """End the process with one message where what is imported within needs a package, or a newer one.
+
+    Args:
+        extra (str): The extra of our package that brings it.
+        *packages (str): What the extra brings.
+    """
+    try:
+        yield
+    except ImportError as error:  # of a module, or of a name that its old version lacks
+        if error.name not in packages:
+            raise
+        _tell(f"error: this needs {error.name}: pip install 'mmnasfpn[{extra}]'")
+        sys.exit(1)
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # so that the message is the last thing
+        sys.stdout.flush()
+    sys.stderr.write(f'{Path(sys.argv[0]).name}: {text}\n')
+
+
+def _is_first_process() -> bool:
+    return os.environ.get('RANK', '0') == '0'
 
 
 def config_parser(description: str | None, is_run: bool = True,
@@ -28,12 +90,12 @@ def config_parser(description: str | None, is_run: bool = True,
     else:
         parser.add_argument('config', nargs='?', default=str(OUR_CONFIGS / f'{default}.py'),
                             help=f'path of the config ({default})')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions,
                         help='override settings of the config, as a.b=value')
     add_trust_checkpoint(parser)
     if not is_run:
         return parser
-    parser.add_argument('--work-dir', help='where to write logs and checkpoints')
+    parser.add_argument('--work-dir', type=output_folder, help='where to write logs and checkpoints')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
@@ -60,27 +122,68 @@ def add_speed(parser: argparse.ArgumentParser, *dtypes: str) -> None:
                         help='mixed precision, on a CPU or a GPU; by default as the config says')
 
 
-def output_file(*suffixes: str) -> Callable[[str], Path]:
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return a type of arguments: a whole number of at least ``least``."""
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text!r} must be a whole number of at least {least}')
+        return int(text)
+
+    return parse
+
+
+def output_file(*suffixes: str, is_new: bool = False) -> Callable[[str], Path]:
     """Return a type of arguments: a file to write, so that what cannot be is refused before the work.
 
     Args:
         *suffixes (str): How its name may end, e.g. ``'.json'``.
+        is_new (bool): Refuse a file that exists. Defaults to False.
     """
     def parse(text: str) -> Path:
         path = Path(text)
-        if path.suffix not in suffixes:
+        if path.suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(f'{text} must end in {" or ".join(suffixes)}')
-        if path.is_dir():
-            raise argparse.ArgumentTypeError(f'{text} is a folder: name a file')
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except OSError as error:
-            raise argparse.ArgumentTypeError(f'{text} cannot be written: {error}') from None
+        with _refusing(text):
+            if path.is_dir():
+                raise argparse.ArgumentTypeError(f'{text} is a folder: name a file')
+            if is_new and path.exists():
+                raise argparse.ArgumentTypeError(f'{text} exists: name another file, or remove it')
+            _try(path.parent)
         return path
 
     return parse
+
+
+def output_folder(text: str) -> Path:
+    """Make a folder to write into: a type of arguments, as :func:`output_file` is one for files."""
+    path = Path(text)
+    if not text:
+        raise argparse.ArgumentTypeError('the name of a folder is empty')
+    with _refusing(text):
+        if path.exists() and not path.is_dir():
+            raise argparse.ArgumentTypeError(f'{text} is a file: name a folder')
+        _try(path)
+    return path
+
+
+def folder_of_run(text: str) -> str:
+    """Return the folder, below that of a run or absolute, which can be checked: a type of arguments."""
+    return str(output_folder(text)) if Path(text).is_absolute() or not text else text
+
+
+@contextlib.contextmanager
+def _refusing(text: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f'{text} cannot be written: {error}') from None
+
+
+def _try(folder: Path) -> None:
+    """Make a folder and write into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def load_parsed_config(args: argparse.Namespace) -> Config:

@@ -19,6 +19,10 @@ from mmnasfpn.engine.resume_hook import last_checkpoint
 CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
 
+class DemoFailed(RuntimeError):  # noqa: N818
+    """MIM could not train or test."""
+
+
 def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str] | None = None,
              options: Sequence[str] = ()) -> None:
     """Train the demo's config with MIM, test it with MIM, draw pictures, and print the AP.
@@ -31,6 +35,9 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
         json_path (str | PathLike | None): Where to write the metrics. Defaults to ``metrics.json``
             in the work dir.
         options (Sequence[str]): Overrides of the config, as ``a.b=value``.
+
+    Raises:
+        DemoFailed: If MIM fails.
     """
     start = time.monotonic()
     work_dir = Path(work_dir)
@@ -61,8 +68,10 @@ def _report(metrics_file: Path, made: Sequence[Path]) -> None:
     console = Console()
     console.print(table)
     for path in made:
-        console.print(os.path.relpath(path))
+        console.print(os.path.relpath(path), markup=False, emoji=False, soft_wrap=True)
 
 
 def _mim(*arguments: str) -> None:
-    subprocess.run([sys.executable, '-m', 'mim', *arguments], check=True)
+    done = subprocess.run([sys.executable, '-m', 'mim', *arguments], check=False)
+    if done.returncode != 0:
+        raise DemoFailed(f'mim {arguments[0]} failed, as said above')

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.engine.checkpoint_fit_hook import check_fit, state_dict_of
+from mmnasfpn.errors import UsageError
 from mmnasfpn.export import MAX_CANDIDATES, ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import METADATA
 from mmnasfpn.export.to_onnx import check_installed
@@ -59,7 +60,7 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     detector: Any = MODELS.build(cfg.model)
     if all_exits and not isinstance(detector, AnytimeDetector):
-        raise ValueError(f'the model is a {type(detector).__name__}, but only a '
+        raise UsageError(f'the model is a {type(detector).__name__}, but only a '
                          'mmnasfpn.AnytimeDetector has exits: leave out --exits')
     with trust_checkpoints(trust_checkpoint):
         loaded = load_checkpoint(checkpoint)
@@ -92,7 +93,7 @@ def _size_of(cfg: Config) -> tuple[int, int]:
             columns, rows = transform['scale']
             divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
             return -(-rows // divisor) * divisor, -(-columns // divisor) * divisor
-    raise ValueError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: give '
+    raise UsageError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: give '
                      '--image-size ROWS COLUMNS')
 
 

@@ -1,6 +1,6 @@
 """Train and test a config: what ``tools/train.py`` and ``tools/test.py`` do."""
-import json
 import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
-from mmengine.dist import all_gather_object, init_dist, is_distributed, master_only
+from mmengine.dist import all_gather_object, init_dist, is_distributed, is_main_process
 from mmengine.registry import HOOKS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from mmnasfpn._files import write_json
 from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
 from mmnasfpn.engine.last_batch_hook import LastBatchHook
@@ -23,6 +25,7 @@ from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
 from mmnasfpn.engine.resume_hook import ResumeHook
 from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
+from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.registry import class_of
 from mmnasfpn.safe_checkpoints import trust_checkpoints
@@ -31,29 +34,57 @@ from mmnasfpn.safe_checkpoints import trust_checkpoints
 DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')
 
 
-def load_config(path: str, work_dir: str | None = None,
+def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None,
                 cfg_options: Mapping[str, Any] | None = None, launcher: str = 'none') -> Config:
     """Read a config and put the options of a command line into it.
 
     Args:
-        path (str): Path of the config.
-        work_dir (str | None): Where to write. Defaults to the config's own ``work_dir``, and
+        path (str | PathLike): Path of the config.
+        work_dir (str | PathLike | None): Where to write. Defaults to the config's own ``work_dir``, and
             without one to ``work_dirs/<name of the config>``.
         cfg_options (Mapping | None): Overrides, ``{'a.b.c': value}``. Defaults to None.
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Returns:
         Config: The config.
+
+    Raises:
+        ConfigError: If it cannot be read.
+        UsageError: If the overrides do not fit it.
     """
-    cfg = Config.fromfile(path)
+    path = os.fspath(path)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is a program
+        raise ConfigError(_why_unreadable(path, error)) from error
     cfg.launcher = launcher
-    if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+    try:
+        cfg.merge_from_dict(dict(cfg_options or {}))
+    except Exception as error:  # MMEngine walks into whatever is there
+        raise UsageError(f'--cfg-options do not fit the config {path}: {error}') from error
     if work_dir is not None:
-        cfg.work_dir = work_dir
+        cfg.work_dir = os.fspath(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
     return cfg
+
+
+def _why_unreadable(path: str, error: BaseException) -> str:
+    """Return why a config cannot be read: which file of those that it is made of, and where in it."""
+    file, line = path, getattr(error, 'lineno', None)
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name in ('_is_lazy_import', '_file2dict', '_parse_lazy_import'):
+            file = frame.f_locals['filename']  # MMEngine's, which go from a config to its bases
+        elif frame.f_code.co_filename == file:
+            line = number
+    if isinstance(error, ImportError) and error.__cause__:  # of custom_imports
+        error = error.__cause__
+    what = error.args[0] if isinstance(error, SyntaxError | KeyError) and error.args else str(error)
+    if not isinstance(error, SyntaxError | OSError | AssertionError | ConfigParsingError):
+        what = f'{type(error).__name__}: {what}'
+    is_base = Path(file).absolute() != Path(path).absolute()
+    return (f'the config {path} cannot be read: ' + (f'its base {file}: ' if is_base else '')
+            + (f'line {line}: ' if line else '') + what)
 
 
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
@@ -79,15 +110,15 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             refused, or an argument is impossible, before training starts.
     """
     if amp and dtype != 'fp32':
-        raise ValueError(f'--amp is mixed precision of float16, and --dtype is {dtype}: leave one out')
+        raise UsageError(f'--amp is mixed precision of float16, and --dtype is {dtype}: leave one out')
     if amp:
         if get_device() == 'cpu':
-            raise ValueError('--amp needs a GPU, but none is visible: leave it out on this machine')
+            raise UsageError('--amp needs a GPU, but none is visible: leave it out on this machine')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise ValueError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
+            raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
                              'config: the whole batch that the learning rate was chosen for')
         cfg.auto_scale_lr.enable = True
     _add_speed_hooks(cfg, channels_last, dtype)
@@ -100,8 +131,9 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         runner.train()
 
 
-def test(cfg: Config, checkpoint: str, out: str | None = None,
-         json_path: str | None = None, show_dir: str | None = None, show: bool = False,
+def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None,
+         json_path: str | os.PathLike[str] | None = None,
+         show_dir: str | os.PathLike[str] | None = None, show: bool = False,
          wait_time: float = 2, tta: bool = False, backend: str | None = None,
          trust_checkpoint: bool = False, channels_last: bool = False, dtype: str = 'fp32',
          fuse: bool = False) -> dict[str, float]:
@@ -111,9 +143,9 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
         cfg (Config): The config, as from :func:`load_config`.
         checkpoint (str): Path or URL of the checkpoint, or path of a model that ``tools/export_onnx.py``
             wrote from it.
-        out (str | None): Pickle to write all predictions to. Defaults to None.
-        json_path (str | None): JSON file to write the metrics to. Defaults to None.
-        show_dir (str | None): Folder, below the work dir's run, to paint pictures into.
+        out (str | PathLike | None): Pickle to write all predictions to. Defaults to None.
+        json_path (str | PathLike | None): JSON file to write the metrics to. Defaults to None.
+        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint pictures into.
         show (bool): Show the pictures in a window. Defaults to False.
         wait_time (float): Seconds to show each picture.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
@@ -135,11 +167,11 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
     """
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
-    if out is not None and not out.endswith(('.pkl', '.pickle')):
-        raise ValueError(f'--out is {out!r}, but must end in .pkl or .pickle')
+    if out is not None and not os.fspath(out).endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--out is {os.fspath(out)!r}, but must end in .pkl or .pickle')
     if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
         if tta or channels_last or fuse or dtype != 'fp32':
-            raise ValueError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
+            raise UsageError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
                              'exported model does not let them: leave them out')
         cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
         cfg.load_from = None
@@ -148,16 +180,17 @@ def test(cfg: Config, checkpoint: str, out: str | None = None,
         cfg.load_from = checkpoint
         _add_speed_hooks(cfg, channels_last, dtype, fuse)
     if show or show_dir:
-        _use_painting(cfg, draw=True, show=show, wait_time=wait_time, test_out_dir=show_dir)
+        _use_painting(cfg, draw=True, show=show, wait_time=wait_time,
+                      test_out_dir=None if show_dir is None else os.fspath(show_dir))
     if tta:
         _use_tta(cfg)
     with trust_checkpoints(trust_checkpoint):
         runner = build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
         if out is not None:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=os.fspath(out)))
         metrics = runner.test()
-    if json_path is not None:
-        _write_metrics(json_path, dict(checkpoint=checkpoint, metrics=metrics))
+    if json_path is not None and is_main_process():
+        write_json(Path(json_path), dict(checkpoint=checkpoint, metrics=metrics), indent=2)
     return metrics
 
 
@@ -257,9 +290,3 @@ def _use_tta(cfg: Config) -> None:
         [dict(type='mmdet.PackDetInputs', meta_keys=meta_keys)]])
     dataset.pipeline = cfg.get('tta_pipeline') or [*dataset.pipeline[:-1], flips]
     cfg.model = dict(**tta_model, module=cfg.model)
-
-
-@master_only
-def _write_metrics(path: str, data: dict) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(data, indent=2) + '\n')

@@ -1,7 +1,5 @@
 """Drawings of genotypes: the geometry of both styles, what is told apart, and the tool."""
 import random
-import subprocess
-import sys
 from itertools import combinations, pairwise
 
 import cv2
@@ -16,7 +14,7 @@ from mmnasfpn.analysis.connections import Connection, list_connections
 from mmnasfpn.analysis.genotype_drawing import boxes_figure, draw_boxes, draw_graph, graph_figure
 from mmnasfpn.analysis.graph_layout import lay_out_graph
 from mmnasfpn.genotypes import GENOTYPES, Genotype, MergingCell, get_genotype
-from tests.conftest import REPO, run_python
+from tests.conftest import run_python
 from tests.strategies import genotypes
 
 NASFPN = get_genotype('nasfpn')
@@ -298,15 +296,3 @@ def test_the_tool_draws_a_name_and_a_file(tmp_path, tool_env):
                env=tool_env)
     for name in ('a.png', 'b.png'):
         assert cv2.imread(str(tmp_path / name)).std() > 10
-
-
-@pytest.mark.parametrize(('genotype', 'out', 'words'), [
-    ('fnp', 'a.png', 'or one of the names fpn, nasfpn, nasfpn_3_levels'),
-    ('none.json', 'a.png', 'none.json cannot be read'),
-    ('fpn', 'a.bmp', 'must end in one of .png, .svg, .pdf'),
-])
-def test_the_tool_says_what_is_wrong_as_usage(tmp_path, tool_env, genotype, out, words):
-    done = subprocess.run([sys.executable, 'tools/draw_genotype.py', genotype, '--out', tmp_path / out],
-                          cwd=REPO, env=tool_env, text=True, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert words in done.stderr and 'usage:' in done.stderr and 'Traceback' not in done.stderr

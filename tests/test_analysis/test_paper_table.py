@@ -172,7 +172,7 @@ def test_rows_are_found_by_id_by_config_and_by_all():
     (['--amoebanet-sizes', '--markdown', 'README.md'], 'lacks the lines.*sizes of AmoebaNet-D'),
     (['--markdown', 'configs/nasfpn/README.md', '--rows', 'yolov3-320'], 'other rows would be lost'),
     (['--metafile', 'nosuch.yml'], 'there is no file nosuch.yml'),
-    (['--json', 'docs'], 'docs is a folder'),
+    (['--json', 'docs'], 'docs must end in .json'),
 ])
 def test_wrong_arguments_of_the_tool_are_named_before_anything_is_counted(
         arguments, words, monkeypatch, capsys):

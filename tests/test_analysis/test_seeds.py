@@ -124,7 +124,7 @@ def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, m
     ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
     (['a/x.py', 'b/x.py'], 'same name'),
     (['nosuch.py'], 'no file nosuch.py'),
-    ([__file__, '--jobs', '0'], '--jobs must be at least 1'),
+    ([__file__, '--jobs', '0'], 'argument --jobs'),
     ([__file__, '--seeds', '1', '1'], 'different numbers'),
     ([__file__, '--markdown', str(REPO / 'README.md')], 'lacks the lines'),
 ])

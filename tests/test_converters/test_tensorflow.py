@@ -207,3 +207,24 @@ def test_an_npz_with_anything_but_arrays_is_refused(tmp_path):
         read_tf_variables(tmp_path / 'none.npz')
     np.savez(path, **{f'{CELL}/bn/beta': np.ones(4), 'object_graph': np.array([b'x'], dtype=object)})
     assert list(read_tf_variables(path)) == [f'{CELL}/bn/beta']  # the rest is not even looked at
+
+
+@pytest.mark.parametrize('separable', [False, True])
+@pytest.mark.parametrize('eps', [0, 1e-5, 1e-3, 0.1])
+def test_a_lateral_without_variables_is_the_identity_for_the_eps_that_is_used(eps, separable):
+    variables = make_variables(get_genotype('nasfpn'), [3, 4, 2], 4, 1, separable, seed=0)
+    neck = NASFPN([3, 4, 2], 4, 5, 1, separable=separable,
+                  norm_cfg=dict(type='BN', eps=eps)).double().eval()
+    neck.load_state_dict(convert_tf_neck(
+        {name: value.astype(np.float64) for name, value in variables.items()}, eps=eps))
+    x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.allclose(neck.laterals[1](x), x, rtol=1e-12, atol=0)
+        neck.float().load_state_dict(convert_tf_neck(variables, eps=eps))
+        assert torch.allclose(neck.laterals[1](x.float()), x.float(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize('eps', [-1e-3, 1, float('nan')])
+def test_an_eps_that_cannot_be_is_refused(eps):
+    with pytest.raises(ConversionError, match='eps is'):
+        convert_tf_neck(variables_of_two_stacks(), eps=eps)

@@ -116,10 +116,12 @@ def test_the_tool_writes_table_json_and_picture(tmp_path, tool_env):
     page = tmp_path / 'page.md'
     marks = [f'<!-- {end} of the benchmark of inference -->' for end in ('begin', 'end')]
     page.write_text('\n'.join(marks))
-    run_python('tools/benchmark.py', CONFIG, '--image-size', 128, 128, '--parts', 'neck', '--rounds', 2,
+    output = run_python(
+               'tools/benchmark.py', CONFIG, '--image-size', 128, 128, '--parts', 'neck', '--rounds', 2,
                '--ways', 'eager', '--cfg-options', 'model.neck.stack_times=1', '--device', 'cpu',
                '--json', tmp_path / 'b.json', '--markdown', page, '--picture', tmp_path / 'b.png',
                env=tool_env)
+    assert 'USDT' not in output  # of PyTorch's profiler
     written = json.loads((tmp_path / 'b.json').read_text())
     assert [m['model'] for m in written['measurements']] == [OURS, CONVOLUTIONS, MMDET, FPN]
     assert written['machine']['threads'] and len(written['measurements'][0]['milliseconds']) == 2

@@ -1,10 +1,12 @@
 """The backbones: counts worked out by hand, an independent reference, any size, frozen parts."""
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmnasfpn._checks import check_out_indices
 from mmnasfpn.models.backbones import AmoebaNet, CellTable, MobileNetV2, ResNet10, amoebanet
 from mmnasfpn.models.backbones.amoebanet import NORMAL_CELL, REDUCTION_CELL, AmoebaCell, Operation
 from mmnasfpn.models.recompute import recompute
@@ -306,6 +308,22 @@ def test_every_parameter_of_mobilenet_v2_gets_a_gradient():
 def test_impossible_arguments_of_mobilenet_v2_are_refused(kwargs, words):
     with pytest.raises(ValueError, match=words):
         MobileNetV2(**kwargs)
+
+
+@pytest.mark.parametrize('indices', [range(7), [0, 3], (6,), np.array([1, 2]), [np.int64(1), 2]])
+def test_out_indices_are_any_sequence_of_whole_numbers(indices):
+    check_out_indices(indices, 6, 'layers')
+    assert MobileNetV2(out_indices=indices).out_indices == tuple(indices)
+
+
+@pytest.mark.parametrize(('indices', 'words'), [
+    (range(8), r'range\(0, 8\), but 7 is none of 0\.\.6: layers'), ([-1, 2], '-1 is none of'),
+    ([2, 1], 'rising order'), ([1, 1], 'each number once'), ([1, 2.0], r'2\.0 is no whole number'),
+    ([True], 'True is no whole number'), ('01', 'must be a list of whole numbers'),
+    ({0, 1}, 'must be a list'), (3, 'must be a list'), ([], 'at least one')])
+def test_out_indices_are_refused_for_what_is_wrong_with_them(indices, words):
+    with pytest.raises(ValueError, match=words):
+        check_out_indices(indices, 6, 'layers')
 
 
 def test_mobilenet_v2_freezes_up_to_the_last_layer_that_is_built():

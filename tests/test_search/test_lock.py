@@ -166,4 +166,4 @@ def test_the_tool_names_what_to_install_where_filelock_is_missing_or_old(tmp_pat
     done = subprocess.run([sys.executable, 'tools/search.py', '--help'], text=True, capture_output=True,
                           cwd=REPO, env={**tool_env, 'PYTHONPATH': f'{tmp_path}:{REPO}'}, check=False)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
-        1, "tools/search.py needs filelock: pip install 'mmnasfpn[search]'")
+        1, "search.py: error: this needs filelock: pip install 'mmnasfpn[search]'")

@@ -283,7 +283,7 @@ class AmoebaNet(BaseModule):
             raise ValueError(f'frozen_stages is {frozen_stages!r}, but must be one of -1..4')
         if not isinstance(drop_path_prob, int | float) or not 0 <= drop_path_prob < 1:
             raise ValueError(f'drop_path_prob is {drop_path_prob!r}, but must be in [0, 1)')
-        self.out_indices = tuple(out_indices)
+        self.out_indices = tuple(map(int, out_indices))
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp

@@ -32,6 +32,7 @@ class MobileNetV2(MMDetMobileNetV2):
     def __init__(self, out_indices: Sequence[int] = (2, 4, 6), frozen_stages: int = -1,
                  **kwargs: Any) -> None:
         check_out_indices(out_indices, _LAST_LAYER, "the layer 7 of MMDetection's is not built here")
+        out_indices = tuple(map(int, out_indices))
         built = max(out_indices) + 1
         if frozen_stages not in range(-1, built + 1):
             raise ValueError(f'frozen_stages is {frozen_stages!r}, but must be one of -1..{built}')

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mmnasfpn._files import write_json
+
 if TYPE_CHECKING:
     from mmnasfpn.models.detectors.anytime import AnytimeDetector
 
@@ -51,11 +53,7 @@ class Calibration:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON, at once or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f'{path.name}.unfinished-{os.getpid()}')
-        unfinished.write_text(json.dumps(asdict(self), indent=1) + '\n', encoding='utf-8')
-        unfinished.replace(path)
+        write_json(Path(path), asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> 'Calibration':
