@@ -31,7 +31,8 @@ OPTIONS = {'model.type': 'mmnasfpn.AnytimeDetector', 'model.test_cfg.score_thr':
 def save(cfg, path, seed):
     torch.manual_seed(seed)
     model = build_anytime(cfg)
-    meta = dict(epoch=7, cfg='of the anytime detector', dataset_meta=dict(classes=('a', 'b', 'c')))
+    meta = dict(epoch=7, cfg='of the anytime detector',
+                dataset_meta=dict(classes=('circle', 'square', 'triangle')))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)
 
@@ -177,7 +178,7 @@ def test_a_slim_checkpoint_tests_in_the_ordinary_config(anytime, tiny_config, tm
     for one, other, anytime_one in zip(seen['ordinary'], seen['slim'], seen['anytime'], strict=True):
         assert len(one) and torch.equal(one, other) and torch.equal(one, anytime_one)
     saved = torch.load(tmp_path / 'slim.pth', weights_only=True)
-    assert saved['meta'] == dict(dataset_meta=dict(classes=('a', 'b', 'c')), epoch=7)
+    assert saved['meta'] == dict(dataset_meta=dict(classes=('circle', 'square', 'triangle')), epoch=7)
     assert not [name for name in saved['state_dict'] if 'exit' in name or 'pyramids.1' in name]
     assert torch.load(checkpoint)['state_dict'].keys() > saved['state_dict'].keys()
 

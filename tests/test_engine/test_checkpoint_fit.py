@@ -163,3 +163,22 @@ def test_the_tool_refuses_and_trusts(tiny_config, tmp_path, tool_env):
         run_python(*command, env=tool_env)
     output = run_python(*command, '--trust-checkpoint', env=tool_env)
     assert 'it ran' in output
+
+
+@pytest.mark.parametrize('way', ['test', 'resume'])
+def test_a_checkpoint_of_classes_in_another_order_is_refused(tiny_config, tmp_path, way):
+    checkpoint = save(build(tiny_config).state_dict(), tmp_path / 'a.pth', meta=dict(
+        dataset_meta=dict(classes=('square', 'circle', 'triangle'))))
+    cfg = load_config(str(tiny_config), str(tmp_path / 'w'))
+    cfg.experiment_name = cfg.visualizer.name = f'{tmp_path.name}-{way}'
+    with pytest.raises(CheckpointError, match='the same classes in another order'):
+        bring_in(way, cfg, checkpoint)
+
+
+def test_a_checkpoint_of_other_classes_is_a_start_for_ones_own(tiny_config, tmp_path):
+    checkpoint = save(build(tiny_config).state_dict(), tmp_path / 'a.pth', meta=dict(
+        dataset_meta=dict(classes=('bolt', 'nut', 'screw'))))
+    cfg = load_config(str(tiny_config), str(tmp_path / 'w'), {'train_cfg.max_epochs': 1})
+    cfg.experiment_name = cfg.visualizer.name = tmp_path.name
+    bring_in('load_from', cfg, checkpoint)
+    assert (tmp_path / 'w' / 'epoch_1.pth').is_file()

@@ -19,6 +19,7 @@ from mmnasfpn.engine.run import test as run_test
 from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
 from mmnasfpn.export.nms import keep_by_nms
 from mmnasfpn.export.onnx_detector import open_session
+from mmnasfpn.safe_checkpoints import CheckpointError
 from tests.conftest import REPO, run_python
 from tests.test_models.test_detectors import build
 
@@ -85,7 +86,7 @@ def lively_config(tiny_config):
     init_default_scope('mmdet')
     checkpoint = tiny_config.parent / 'lively.pth'
     torch.save(dict(state_dict=make_lively(MODELS.build(cfg.model)).state_dict(), meta=dict(
-        dataset_meta=dict(classes=('a', 'b', 'c')))), checkpoint)
+        dataset_meta=dict(classes=('circle', 'square', 'triangle')))), checkpoint)
     return cfg, checkpoint
 
 
@@ -181,6 +182,12 @@ def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
         assert len(ours['pred_instances']['labels']) == len(theirs['pred_instances']['labels'])
         assert_same(InstanceData(**theirs['pred_instances']), *(
             ours['pred_instances'][key] for key in ('bboxes', 'scores', 'labels')))
+    model = onnx.load(out)
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('"circle", "square"',
+                                                                          '"square", "circle"')
+    onnx.save(model, out)
+    with pytest.raises(CheckpointError, match='the same classes in another order'):
+        run_test(load_config(config, str(tmp_path / 'w')), str(out))
 
 
 def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_config, tmp_path):
@@ -188,7 +195,7 @@ def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_co
     [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'static.onnx', (96, 128), batch_size=2)
     init_default_scope('mmdet')
     detector, exported = detector_of(cfg, checkpoint), OnnxDetector(path)
-    assert exported.about['classes'] == ['a', 'b', 'c']
+    assert exported.about['classes'] == ['circle', 'square', 'triangle']
     small = pictures((70, 101), 3)  # two at a time; both pad to 96x128
     scale = torch.tensor([0.5, 2.0, 0.5, 2.0])
     for theirs, ours in zip(detect(detector, small, size=(96, 128)), detect(exported, small, (0.5, 2.0)),

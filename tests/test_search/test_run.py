@@ -314,7 +314,7 @@ def test_the_tool_ends_tidily_when_it_is_told_to(tmp_path, tool_env):
     finally:
         process.kill()
     assert (process.returncode, output.splitlines()[-1]) == (
-        1, 'search: stopped; the same command goes on')
+        130, 'search.py: stopped; the same command goes on')
     assert not (tmp_path / 'search.lock').exists()
 
 
