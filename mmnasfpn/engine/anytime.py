@@ -26,7 +26,7 @@ from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.complexity import Complexity, count_complexity
 from mmnasfpn.analysis.latency import ExitRun, summarize, time_exits
 from mmnasfpn.converters.slim import exits_of, slim_config, spread_head
-from mmnasfpn.engine.checkpoint_fit_hook import check_fit, state_dict_of
+from mmnasfpn.engine.checkpoint_fit_hook import check_classes, check_fit, classes_of, state_dict_of
 from mmnasfpn.engine.preflight import check_data
 from mmnasfpn.models.detectors import AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
@@ -56,21 +56,21 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
     for path in (*checkpoints, *plain_checkpoints):
         _check_file(path)
     evaluator = _box_evaluator(cfg)
-    _check_validation_set(cfg)
+    classes = _check_validation_set(cfg)
     model = build_anytime(cfg)
     loader = Runner.build_dataloader(copy.deepcopy(cfg.val_dataloader), seed=0)
     pictures: Any = loader.dataset
-    _load(model, checkpoints[0], trust_checkpoint)
+    _load(model, checkpoints[0], trust_checkpoint, classes)
     runs = _time(model, [pseudo_collate([pictures[i]]) for i in range(min(num_timed, len(pictures)))])
     _, *image_size = Counter(run.input_shape for run in runs).most_common(1)[0][0]
     rows, columns = image_size
     costs = count_exits(cfg, (rows, columns))
     deep, plain = [], []
     for path in checkpoints:
-        _load(model, path, trust_checkpoint)
+        _load(model, path, trust_checkpoint, classes)
         deep.append(evaluate_exits(model, loader, evaluator, path))
     for path in plain_checkpoints:
-        _load(model, path, trust_checkpoint, is_plain=True)
+        _load(model, path, trust_checkpoint, classes, is_plain=True)
         plain.append(evaluate_exits(model, loader, evaluator, path))
     reports = []
     for latency in summarize(runs):
@@ -198,19 +198,26 @@ def _time(model: AnytimeDetector, batches: Sequence[Any]) -> list[ExitRun]:
                       total=len(batches) * len(model.exits)))
 
 
-def _load(model: AnytimeDetector, path: str, trust: bool, is_plain: bool = False) -> None:
+def _load(model: AnytimeDetector, path: str, trust: bool, classes: Sequence[str] | None = None,
+          is_plain: bool = False) -> None:
     """Load a checkpoint, or that of a plain detector, its head after every exit."""
     with trust_checkpoints(trust):
-        state_dict = state_dict_of(load_checkpoint(path))
+        checkpoint = load_checkpoint(path)
+    if classes is not None:
+        check_classes(classes_of(checkpoint), classes)
+    state_dict = state_dict_of(checkpoint)
     if is_plain:
         state_dict = spread_head(state_dict, model.state_dict())
     check_fit(model, state_dict, strict=True)  # which loads them
 
 
-def _check_validation_set(cfg: Config) -> None:
+def _check_validation_set(cfg: Config) -> Sequence[str] | None:
+    """Check the validation set and return its classes."""
     if cfg.get('val_dataloader') is None:
         raise ValueError('the config has no val_dataloader, whose pictures are used here: give it one')
-    check_data(cfg, ('val_dataloader',))
+    data = check_data(cfg, ('val_dataloader',))
+    data.warn()
+    return data.classes
 
 
 def _box_evaluator(cfg: Config) -> dict[str, Any]:

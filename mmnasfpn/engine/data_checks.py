@@ -1,16 +1,15 @@
 """Find mistakes in the data of a config before anything is trained or evaluated."""
-import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import CocoDataset, CocoPanopticDataset
-from mmdet.evaluation import CocoMetric, MultiDatasetsEvaluator
+from mmdet.evaluation import CocoMetric
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS, EVALUATOR, METRICS
+from mmengine.registry import DATASETS, METRICS
 
 from mmnasfpn.datasets import ShapesDataset, make_shapes
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, filtered_images
@@ -19,33 +18,27 @@ from mmnasfpn.datasets.annotations import (
     Annotations,
     Fault,
     FileStamp,
+    hashable,
     list_some,
     read_annotations,
     show_names,
 )
-from mmnasfpn.datasets.image_rules import Reader, check_images
+from mmnasfpn.datasets.image_rules import check_images
+from mmnasfpn.engine.data_config import (
+    filter_of,
+    image_folder,
+    is_read_as_coco,
+    is_repeated,
+    leaves,
+    loads_masks,
+    metrics_of,
+    reader_of,
+)
+from mmnasfpn.engine.data_report import DataReport, Finding, fix_command, raise_errors
 from mmnasfpn.registry import class_of
 
 _LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
            'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
-_REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
-_FIX = 'tools/check_data.py (mim run mmnasfpn check_data)'
-
-
-@dataclass(frozen=True)
-class DataReport:
-    """What a check of a config's data found that is no error.
-
-    Args:
-        warnings (tuple[str, ...]): What costs a few boxes or images, a line each.
-        classes (tuple[str, ...] | None): The classes of all data sets, in the order of their labels;
-            None where no data set says.
-        checked (frozenset[FileStamp]): The annotation files that were checked.
-    """
-
-    warnings: tuple[str, ...] = ()
-    classes: tuple[str, ...] | None = None
-    checked: frozenset[FileStamp] = frozenset()
 
 
 def check_data(cfg: Config, dataloaders: Sequence[str],
@@ -75,7 +68,7 @@ def check_data(cfg: Config, dataloaders: Sequence[str],
             check.add_dataloader(key)
     check.compare_classes()
     check.compare_images()
-    check.raise_errors()
+    raise_errors(check.errors)
     return DataReport(tuple(check.warnings), check.classes, frozenset(check.stamps))
 
 
@@ -103,7 +96,7 @@ class _DataCheck:
     warnings: list[str] = field(default_factory=list)
     stamps: set[FileStamp] = field(default_factory=set)
     data_sets: list[_DataSet] = field(default_factory=list)
-    errors: list[tuple[str, Path | None, Fault]] = field(default_factory=list)
+    errors: list[Finding] = field(default_factory=list)
     files: dict[Path, Annotations | None] = field(default_factory=dict)
     # Files that an evaluator reads, with the place of its config and the classes that it evaluates.
     evaluated: list[tuple[str, Path, Annotations, tuple[str, ...]]] = field(default_factory=list)
@@ -114,8 +107,8 @@ class _DataCheck:
 
     def add(self, where: str, path: Path | None, fault: Fault) -> None:
         if fault.is_error:
-            if (path, fault) not in [(other, known) for _, other, known in self.errors]:
-                self.errors.append((where, path, fault))
+            if (path, fault) not in [(found.path, found.fault) for found in self.errors]:
+                self.errors.append(Finding(where, path, fault))
         elif (line := f'{where}: {path}: {fault}') not in self.warnings:
             self.warnings.append(line)
 
@@ -123,7 +116,7 @@ class _DataCheck:
         """Check the data sets of a dataloader, and the evaluator of it."""
         where = f'{key}.dataset'
         evaluator_key = key.replace('dataloader', 'evaluator')
-        metrics, is_paired = _metrics_of(self.cfg, evaluator_key)
+        metrics, is_paired = metrics_of(self.cfg, evaluator_key)
         is_submission = any(metric.get('format_only', False) for metric in metrics)
         trains = key.startswith('train')
         data_sets = []
@@ -154,10 +147,10 @@ class _DataCheck:
             make_shapes(cfg.data_root, **(cfg.get('shapes') or {}))
         if issubclass(data_set.kind, CocoDataset):
             data_set.path = self._find_file(where, cfg)
-            if data_set.path is not None and _is_read_as_coco(data_set.kind):
+            if data_set.path is not None and is_read_as_coco(data_set.kind):
                 use = Use(trains=trains, evaluates=False, needs_boxes=needs_boxes,
-                          classes=data_set.classes, needs_masks=trains and _loads_masks(cfg),
-                          **_filter_of(cfg))
+                          classes=data_set.classes, needs_masks=trains and loads_masks(cfg),
+                          **filter_of(cfg))
                 data_set.file = self._check_file(where, data_set.path, use)
                 if data_set.file is not None:
                     self._check_images(data_set, use)
@@ -181,7 +174,7 @@ class _DataCheck:
         data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
         if '://' in f'{data_root} {ann_file}':
             return None
-        path, images = Path(data_root) / ann_file, _image_folder(cfg)
+        path, images = Path(data_root) / ann_file, image_folder(cfg)
         for is_there, what, asked in (
                 (not data_root or Path(data_root).is_dir(),
                  f'data_root is {data_root!r} ({Path(data_root).resolve()})', 'folder'),
@@ -222,7 +215,7 @@ class _DataCheck:
                       'their number')
             if len(unknown) < len(classes):
                 advice += ('; or where this file has no objects of some, add them: '
-                           f'{_fix_command(path, classes)}')
+                           f'{fix_command(path, classes)}')
             self.add(where, path, Fault(
                 'unknown-classes', f'the classes {show_names(unknown)} are not among the categories '
                 f'{show_names(list(file.categories))}', advice))
@@ -230,7 +223,7 @@ class _DataCheck:
     def _check_images(self, data_set: _DataSet, use: Use) -> None:
         file, cfg = data_set.file, data_set.cfg
         assert file is not None
-        reader = _reader_of(cfg)
+        reader = reader_of(cfg)
         names = file.columns['images']['file_name']
         if reader is None or not all(isinstance(name, str) for name in names):
             return
@@ -239,19 +232,19 @@ class _DataCheck:
             small, empty = filtered_images(file, use)
             used = (~(small | empty)).nonzero()[0].tolist()
         shown = [names[place] for place in used]
-        for fault in check_images(_image_folder(cfg), shown, file.sizes[used], reader):
+        for fault in check_images(image_folder(cfg), shown, file.sizes[used], reader):
             self.add(data_set.where, data_set.path, fault)
 
     def _is_whole(self, where: str, dataset: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
         """See that a data set is evaluated image by image, each once, as COCO's evaluator expects."""
         wrong = None
-        if _is_repeated(dataset):
+        if is_repeated(dataset):
             wrong = 'it is repeated, so that images are evaluated several times', 'leave out the wrapper'
         for data_set in data_sets:
             if data_set.cfg.get('indices') is not None:
                 wrong = f'its indices leave out images{_COUNTED}', 'give a file of fewer images'
             elif data_set.file is not None and not data_set.cfg.get('test_mode', False):
-                use = Use(classes=data_set.classes, **_filter_of(data_set.cfg))
+                use = Use(classes=data_set.classes, **filter_of(data_set.cfg))
                 if any(mask.any() for mask in filtered_images(data_set.file, use)):
                     wrong = f'its filter_cfg leaves out images{_COUNTED}', 'set test_mode=True'
         if wrong is not None:
@@ -337,7 +330,7 @@ class _DataCheck:
             # MMDetection numbers labels in the order of the file, whatever that of the classes.
             advice = (f'set metainfo=dict(classes={order}) of all data sets' if agree else
                       f'give it a copy with the categories in the order of the classes: '
-                      f'{_fix_command(path, classes)}')
+                      f'{fix_command(path, classes)}')
             self.add(where, path, Fault(
                 'class-order', f'the classes are {show_names(classes)}, but the file has its categories '
                 f'in another order, {show_names(order)}, in which labels are numbered', advice))
@@ -348,7 +341,7 @@ class _DataCheck:
         for data_set in self.data_sets:
             if data_set.file is None:
                 continue
-            folder = _image_folder(data_set.cfg)
+            folder = image_folder(data_set.cfg)
             paths = {folder / str(name) for name in data_set.file.columns['images']['file_name']}
             if data_set.where.startswith('train'):
                 trained |= paths
@@ -358,26 +351,6 @@ class _DataCheck:
                     f'({list_some(both, str)})', 'evaluate on others, or the AP will be too good',
                     is_error=False))
 
-    def raise_errors(self) -> None:
-        """Raise one error for all that is wrong."""
-        if not self.errors:
-            return
-        lines = [': '.join([where, *([str(path)] if path else []), str(fault)])
-                 for where, path, fault in self.errors]
-        is_missing = any(fault.rule == 'missing' for _, _, fault in self.errors)
-        kind = FileNotFoundError if is_missing else ValueError
-        fixable = sorted({str(path) for _, path, fault in self.errors if fault.can_be_fixed})
-        repair = '' if not fixable else (
-            f'. To repair a copy: {"; ".join(_fix_command(Path(path)) for path in fixable)}')
-        if len(lines) == 1:
-            raise kind(lines[0] + repair)
-        texts: dict[str, list[str]] = {}
-        for where, path, fault in self.errors:
-            texts.setdefault(str(path or where), []).append(fault.text)
-        short = '; '.join(f'{place}: {", ".join(own)}' for place, own in texts.items())
-        raise kind('\n- '.join([f'{len(lines)} things are wrong with the data:', *lines])
-                   + f'\nIn short: {short}{repair}')
-
 
 _COUNTED = ', which the evaluator takes for images without detections'
 
@@ -385,69 +358,9 @@ _EACH = ("evaluate each by a metric of its own: val_evaluator=dict(type='mmdet.M
          'metrics=[...], dataset_prefixes=[...]) with one metric for each')
 
 
-def leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """Yield the data sets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
-    if 'dataset' in dataset:
-        yield from leaves(dataset.dataset)
-    elif 'datasets' in dataset:
-        for part in dataset.datasets:
-            yield from leaves(part)
-    else:
-        yield dataset
-
-
-def _is_repeated(dataset: ConfigDict) -> bool:
-    inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
-    return str(dataset.get('type')).rpartition('.')[2] in _REPEATING or any(map(_is_repeated, inner))
-
-
-def _metrics_of(cfg: Config, key: str) -> tuple[list[ConfigDict], bool]:
-    """Return the metrics of an evaluator, and whether each is for a data set of its own."""
-    evaluator = cfg.get(key) or []
-    if isinstance(evaluator, Mapping) and 'metrics' in evaluator:
-        metrics = evaluator['metrics']
-        is_paired = issubclass(class_of(EVALUATOR, evaluator, cfg), MultiDatasetsEvaluator)
-    else:
-        metrics, is_paired = evaluator, False
-    return list(metrics) if isinstance(metrics, list | tuple) else [metrics], is_paired
-
-
-def _is_read_as_coco(kind: type[CocoDataset]) -> bool:
-    return (kind.load_data_list is CocoDataset.load_data_list
-            and kind.parse_data_info is CocoDataset.parse_data_info)
-
-
-def _loads_masks(cfg: ConfigDict) -> bool:
-    return any(transform.get('with_mask', False) for transform in cfg.get('pipeline') or ())
-
-
-def _filter_of(cfg: ConfigDict) -> dict[str, Any]:
-    if cfg.get('test_mode', False):
-        return {}
-    chosen = cfg.get('filter_cfg') or {}
-    return dict(filter_empty=chosen.get('filter_empty_gt', False), min_size=chosen.get('min_size', 0))
-
-
-def _image_folder(cfg: ConfigDict) -> Path:
-    return Path(cfg.get('data_root') or '') / (cfg.get('data_prefix') or {}).get('img', '')
-
-
-def _reader_of(cfg: ConfigDict) -> Reader | None:
-    """Return how a pipeline reads image files, or None where it takes them from elsewhere."""
-    pipeline = cfg.get('pipeline') or ()
-    for transform in pipeline:
-        if str(transform.get('type')).rpartition('.')[2] == 'LoadImageFromFile':
-            backend = (transform.get('backend_args') or {}).get('backend', 'local')
-            if backend != 'local' or transform.get('file_client_args'):
-                return None
-            return Reader(**{key: transform[key] for key in ('color_type', 'imdecode_backend')
-                             if key in transform})
-    return None if pipeline else Reader()
-
-
 def _image_keys(file: Annotations) -> set[tuple[Any, str]]:
     names = file.columns['images']['file_name']
-    return {(key, str(name).rpartition('/')[2])
+    return {(hashable(key), str(name).rpartition('/')[2])
             for key, name in zip(file.ids('images'), names, strict=True)}
 
 
@@ -456,9 +369,3 @@ def _rise(values: Sequence[Any]) -> bool:
         return list(values) == sorted(values)
     except TypeError:  # of kinds that do not compare, which is a fault of its own
         return True
-
-
-def _fix_command(path: Path, classes: Sequence[str] = ()) -> str:
-    chosen = ['--classes', *classes] if classes else []
-    fixed = path.with_stem(f'{path.stem}-fixed')
-    return f'{_FIX} {shlex.join([str(path), *chosen, "--fix", str(fixed)])}'

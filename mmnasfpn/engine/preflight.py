@@ -9,7 +9,8 @@ from torch import nn
 
 from mmnasfpn.datasets.annotations import list_some
 from mmnasfpn.engine.checkpoint_fit_hook import unwrapped
-from mmnasfpn.engine.data_checks import DataReport, check_data
+from mmnasfpn.engine.data_checks import check_data
+from mmnasfpn.engine.data_report import DataReport
 from mmnasfpn.models.necks import PyramidNeck
 
 __all__ = ['DataReport', 'check_data', 'check_model']

@@ -212,8 +212,7 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     _launch(cfg)
     data = _check_data_once(cfg, dataloaders, checked)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    for warning in data.warnings:
-        runner.logger.warning(warning)
+    data.warn()  # into the log of the run
     check_model(runner.model, data.classes)
     if isinstance(runner.model, OnnxDetector) and data.classes is not None:
         check_classes(runner.model.about['classes'], data.classes)

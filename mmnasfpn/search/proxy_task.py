@@ -1,6 +1,5 @@
 """The proxy task: train a detector for a short time (section 4.2)."""
 import copy
-import logging
 import math
 import os
 import random
@@ -9,7 +8,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
@@ -60,8 +58,7 @@ def check_proxy_task(cfg: Config, space: SearchSpace) -> frozenset[FileStamp]:
                              'evaluator says of the trained detector: give it one')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     data = check_data(cfg, ('train_dataloader', 'val_dataloader'))
-    for warning in data.warnings:
-        print_log(warning, 'current', logging.WARNING)
+    data.warn()
     check_model(MODELS.build(with_genotype(cfg, space.sample(random.Random(0))).model), data.classes)
     return data.checked
 

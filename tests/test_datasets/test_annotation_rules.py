@@ -3,8 +3,18 @@ import json
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mmnasfpn.datasets import AnnotationError, Use, check_annotations, read_annotations
+from mmnasfpn.datasets import (
+    AnnotationError,
+    Use,
+    check_annotations,
+    fix_annotations,
+    read_annotations,
+)
+from mmnasfpn.datasets.annotations import KEYS
+from mmnasfpn.datasets.summary import summarize
 from tests.test_datasets.annotation_files import CLASSES, every, good_data, one, without, write
 
 
@@ -212,3 +222,21 @@ def test_an_unused_category_of_a_name_can_be_left_out_and_a_used_one_not(tmp_pat
         data['annotations'][0]['category_id'] = 9
     assert the_fault(tmp_path, 'duplicate-category-name', copied('categories', id=9)).can_be_fixed
     assert not the_fault(tmp_path, 'duplicate-category-name', used).can_be_fixed
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda values: (st.lists(values, max_size=5)
+                    | st.dictionaries(st.text(max_size=3), values, max_size=2)), max_leaves=6)
+
+
+@settings(max_examples=300)
+@given(part=st.sampled_from(list(KEYS)), place=st.integers(0, 2), data=st.data(), value=ANYTHING)
+def test_whatever_a_value_is_it_is_a_fault_or_none_and_never_an_error_of_ours(
+        tmp_path_factory, part, place, data, value):
+    key = data.draw(st.sampled_from([*KEYS[part], 'ignore', 'segmentation']))
+    folder = tmp_path_factory.getbasetemp()
+    path = write(folder / 'any.json', one(part, place, **{key: value}))
+    check_annotations(read_annotations(path), Use(classes=CLASSES, needs_masks=True, filter_empty=True))
+    summarize(read_annotations(path))
+    fix_annotations(path, folder / 'any-fixed.json')
