@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mmnasfpn._files import write_json
 from mmnasfpn.datasets.check import check_file, fix_file, show_faults
+from mmnasfpn.datasets.image_rules import COLOR_TYPES
 from mmnasfpn.datasets.summary import to_tables
 from mmnasfpn.engine.cli import output_file, run_tool
 
@@ -16,10 +17,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('annotations', type=Path, metavar='ANNOTATIONS', help='the file')
     parser.add_argument('--images', type=Path, metavar='DIR',
                         help='folder of the images, which are all opened')
-    parser.add_argument('--color-type', default='color',
+    parser.add_argument('--color-type', default='color', choices=COLOR_TYPES,
                         help='that of LoadImageFromFile in the config (%(default)s, which turns images '
                              'by their EXIF orientation)')
-    parser.add_argument('--fix', type=output_file('.json'), metavar='OUT.json',
+    parser.add_argument('--fix', type=output_file('.json', is_new=True), metavar='OUT.json',
                         help='write a copy, repaired where what is missing has one meaning')
     parser.add_argument('--classes', nargs='+', default=[], metavar='NAME',
                         help='with --fix: put the categories into this order, and add missing ones')
@@ -28,6 +29,11 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.classes and not args.fix:
         parser.error('--classes is for the copy that --fix writes')
+    if len(set(args.classes)) < len(args.classes):
+        parser.error('--classes has a name twice')
+    files = [path.resolve() for path in (args.annotations, args.fix, args.json) if path]
+    if len(set(files)) < len(files):
+        parser.error('ANNOTATIONS, --fix and --json must be different files')
     return args
 
 
@@ -40,7 +46,7 @@ def main() -> None:
     show_faults(console, report['faults'])
     left = report['faults']
     if args.fix:
-        left = fix_file(console, args.annotations, args.fix, args.images, args.classes)
+        left = fix_file(console, report, args.fix, args.images, args.classes, args.color_type)
     if args.json:
         write_json(args.json, report)
     sys.exit(any(fault['is_error'] for fault in left))

@@ -268,19 +268,14 @@ def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
         return
     usable = usable_boxes(file, use.classes)
     if not usable.any():
-        lacks_keys = any(MISSING in values for key, values in file.columns['annotations'].items()
-                         if key not in ('id', 'iscrowd'))
-        if not use.needs_boxes or lacks_keys:  # which is a fault of its own
+        unreadable = (np.isnan(file.boxes).any(axis=1) | np.isnan(file.areas)
+                      | np.isnan(file.sizes[file.image_of]).any(axis=1))
+        if not use.needs_boxes or unreadable.any():  # which is a fault of its own
             return
         of_classes = '' if use.classes is None else f' of the classes {show_names(use.classes)}'
         yield Fault('no-boxes', f'the file has {number} images but no boxes{of_classes} in its '
                     'annotations, crowds and boxes of no size left out', 'give a file with such boxes')
         return
-    masks = file.has_mask
-    if use.needs_masks and not masks[usable].all():
-        lost = usable & ~masks
-        yield Fault('no-mask', f"{_some_of(file, 'annotations', lost)} no 'segmentation', which the "
-                    'masks of the model need', 'add it, or use a model without masks')
     if not use.trains:
         return
     labels = Counter(file.category_of[usable].tolist())
@@ -290,6 +285,32 @@ def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
     if empty:
         yield Fault('class-without-boxes', f'{len(empty)} of the classes have no boxes to train with '
                     f'({list_some(empty)})', 'the detector will not learn them', is_error=False)
+
+
+def _masks(file: Annotations, use: Use) -> Iterator[Fault]:
+    if not use.needs_masks:
+        return
+    read = np.flatnonzero(_counted(file, use.classes)).tolist()  # those of crowds as well
+    missing = [place for place in read if file.masks[place] in (MISSING, None, [], {}, '')]
+    if missing:
+        yield Fault('no-mask', f"{_some_of(file, 'annotations', missing)} no 'segmentation', which the "
+                    'masks of the model need', 'add it, or use a model without masks')
+    sizes = file.sizes[file.image_of].tolist() if read else []
+    wrong = [place for place in sorted(set(read) - set(missing))
+             if not _is_mask(file.masks[place], sizes[place])]
+    if wrong:
+        yield Fault('not-a-mask', f"{_some_of(file, 'annotations', wrong)} a 'segmentation' that is no "
+                    f'mask of the image, e.g. {str(file.masks[wrong[0]])[:60]}',
+                    'write polygons, [[x1, y1, x2, y2, x3, y3, ...], ...], or an RLE of the size of the '
+                    'image')
+
+
+def _is_mask(mask: Any, size: Sequence[float]) -> bool:
+    if isinstance(mask, dict):
+        return (list(size) == mask.get('size') and isinstance(mask.get('counts'), str | list))
+    return isinstance(mask, list) and all(
+        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        and all(is_number(value) and abs(value) < np.inf for value in polygon) for polygon in mask)
 
 
 def filtered_images(file: Annotations, use: Use) -> tuple[np.ndarray, np.ndarray]:
@@ -312,7 +333,7 @@ def _filtered(file: Annotations, use: Use) -> Iterator[Fault]:
 
 
 _RULES: tuple[Callable[[Annotations, Use], Iterator[Fault]], ...] = (
-    _missing_keys, _ids, _names, _references, _values, _boxes, _nothing_to_use, _filtered)
+    _missing_keys, _ids, _names, _references, _values, _boxes, _nothing_to_use, _masks, _filtered)
 
 _BOX_FORMATS = dict(corners='[x1, y1, x2, y2]', shares='shares of the sides of the image')
 

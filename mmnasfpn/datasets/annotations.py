@@ -99,7 +99,8 @@ class Annotations:
         image_of (ndarray): Place of each annotation's image among the images, (K,), -1 where it is not
             there.
         category_of (ndarray): Place of each annotation's category among the categories, likewise.
-        is_crowd, is_ignored, has_mask (ndarray): Flags of each annotation, (K,).
+        is_crowd, is_ignored (ndarray): Flags of each annotation, (K,).
+        masks (list): The ``segmentation`` of each annotation, :data:`MISSING` where it has none.
     """
 
     def __init__(self, data: Mapping[str, Any], faults: Sequence[Fault] = ()) -> None:
@@ -114,7 +115,7 @@ class Annotations:
         self.category_of = _places(annotations['category_id'], categories['id'])
         self.is_crowd = _flags(annotations['iscrowd'])
         self.is_ignored = _flags(_column(data['annotations'], 'ignore'))
-        self.has_mask = _flags(_column(data['annotations'], 'segmentation'))
+        self.masks = _column(data['annotations'], 'segmentation')
 
     def ids(self, part: str) -> list[Any]:
         """Return the ids of the entries of a part of the file."""
@@ -175,6 +176,8 @@ def read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Fault]
             raise _not_coco('cut-short', f'its JSON ends too early, after {len(text)} characters, as '
                             'where a copy was cut short', 'copy or download it again') from None
         raise _not_coco('not-json', f'it is no JSON ({error})', 'export it again') from None
+    except (RecursionError, ValueError) as error:  # too deep, or numbers of thousands of digits
+        raise _not_coco('not-json', f'its JSON cannot be read ({error})', 'export it again') from None
     if not isinstance(data, dict):
         raise _not_coco('no-object', f'its JSON is a {type(data).__name__}', _FORMAT)
     data.setdefault('annotations', [])  # as in the files of test sets
@@ -244,7 +247,10 @@ def is_number(value: Any) -> bool:
 def _to_floats(values: Sequence[Any]) -> np.ndarray:
     if not set(map(type, values)) <= {int, float}:
         values = [value if is_number(value) else np.nan for value in values]
-    return np.array(values, float)
+    try:
+        return np.array(values, float)
+    except OverflowError:
+        return np.array([value if abs(value) < 1e300 else np.inf for value in values], float)
 
 
 def _to_boxes(values: Sequence[Any]) -> np.ndarray:

@@ -51,16 +51,19 @@ def check_file(ann_file: str | os.PathLike[str], folder: str | os.PathLike[str] 
                 summary=summarize(file))
 
 
-def fix_file(console: Console, ann_file: Path, out: Path, folder: Path | None,
-             classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Write a repaired copy, say what was done, and return the faults that are left."""
-    done, left = fix_annotations(ann_file, out, folder, classes)
+def fix_file(console: Console, report: Mapping[str, Any], out: Path, folder: Path | None,
+             classes: Sequence[str], color_type: str) -> list[dict[str, Any]]:
+    """Write a repaired copy of a file that was checked, say what was done, and return what is left."""
+    done, faults = fix_annotations(report['file'], out, folder, classes, color_type)
+    # No copy of the annotations repairs an image.
+    left = [asdict(fault) for fault in faults] + [
+        fault for fault in report['faults'] if fault['rule'].startswith('image-')]
     console.print(f'{out}: written', *(f'- {line}' for line in done or ['nothing to repair']), sep='\n',
                   markup=False, highlight=False, soft_wrap=True)
-    if any(fault.is_error for fault in left):
+    if any(fault['is_error'] for fault in left):
         console.print('To be repaired by hand:', markup=False)
-        show_faults(console, [asdict(fault) for fault in left])
-    return [asdict(fault) for fault in left]
+        show_faults(console, left)
+    return left
 
 
 def show_faults(console: Console, faults: Sequence[Mapping[str, Any]]) -> None:

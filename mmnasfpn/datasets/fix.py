@@ -2,27 +2,29 @@
 import copy
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as masks
 
 from mmnasfpn._files import write_text
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, has_size
-from mmnasfpn.datasets.annotations import Annotations, Fault, is_number, read_json
+from mmnasfpn.datasets.annotations import KEYS, Annotations, Fault, hashable, is_number, read_json
+from mmnasfpn.datasets.image_rules import Reader
 
 
 def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str],
-                    folder: str | os.PathLike[str] | None = None,
-                    classes: Sequence[str] = ()) -> tuple[list[str], list[Fault]]:
+                    folder: str | os.PathLike[str] | None = None, classes: Sequence[str] = (),
+                    color_type: str = 'color') -> tuple[list[str], list[Fault]]:
     """Write a repaired copy of an annotation file in COCO format.
 
     Added are ``iscrowd`` as 0, ``area`` from the mask or the box, and with the images at hand ``height``
-    and ``width``. Annotations are numbered from 1 where their ids are missing, 0, texts or given twice.
+    and ``width``. Annotations are numbered from 1 where their ids are missing, 0, texts or given twice,
+    and what they say of images and categories becomes a number or a text as the ids of those are.
     Boxes are cut at the borders of their images. Left out are annotations that no detector can learn
     from: of images or categories that are not there, not finite, less than a pixel wide or high, or
     outside their image. So are categories without annotations whose name another one has, and second
@@ -34,6 +36,8 @@ def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str
         folder (str | PathLike | None): Where the images are. Defaults to None: not at hand.
         classes (Sequence[str]): Put categories of these names first, in this order, and add those that
             are not there. Defaults to none: as they are.
+        color_type (str): How MMCV reads the images, as in its ``LoadImageFromFile``. Defaults to
+            ``'color'``: turned by their EXIF orientation.
 
     Returns:
         tuple[list[str], list[Fault]]: What was done, and what is still wrong with the copy.
@@ -50,9 +54,9 @@ def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str
     for fault in found:
         if fault.rule.startswith('boxes-in-'):
             raise ValueError(f'{ann_file}: {fault}. Nothing was written')
-    fix = _Fix(copy.copy(data), folder)
-    for step in (fix.drop_copies, fix.drop_unused_names, fix.add_image_sizes, fix.add_flags,
-                 fix.cut_boxes, fix.add_areas, fix.drop_useless, fix.number_annotations):
+    fix = _Fix(copy.copy(data), folder, Reader(color_type))
+    for step in (fix.drop_copies, fix.convert_references, fix.drop_unused_names, fix.add_image_sizes,
+                 fix.add_flags, fix.cut_boxes, fix.add_areas, fix.drop_useless, fix.number_annotations):
         step()
     if classes:
         fix.order_categories(classes)
@@ -65,9 +69,11 @@ def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str
 class _Fix:
     """Repairs the data of an annotation file, step by step."""
 
-    def __init__(self, data: dict[str, Any], folder: str | os.PathLike[str] | None) -> None:
+    def __init__(self, data: dict[str, Any], folder: str | os.PathLike[str] | None,
+                 reader: Reader) -> None:
         self.data = data
         self.folder = folder
+        self.reader = reader
         self.done: list[str] = []
 
     def note(self, number: int, what: str) -> None:
@@ -76,19 +82,35 @@ class _Fix:
 
     def drop_copies(self) -> None:
         for part in ('images', 'categories'):
-            kept = list({json.dumps(entry, sort_keys=True): entry for entry in self.data[part]}.values())
+            entries: dict[str, Any] = {}
+            for entry in self.data[part]:  # alike in all that is read
+                entries.setdefault(repr([hashable(entry.get(key)) for key in KEYS[part]]), entry)
+            kept = list(entries.values())
             self.note(len(self.data[part]) - len(kept), f'copies among the {part} left out')
             self.data[part] = kept
 
+    def convert_references(self) -> None:
+        converted = 0
+        for part, key in (('images', 'image_id'), ('categories', 'category_id')):
+            ids = {hashable(entry.get('id')) for entry in self.data[part]}
+            for entry in self.data['annotations']:
+                value = entry.get(key)
+                other = _other_form(value)
+                if hashable(value) not in ids and other is not None and other in ids:
+                    entry[key] = other
+                    converted += 1
+        self.note(converted, 'references to images and categories converted between number and text')
+
     def drop_unused_names(self) -> None:
-        used = {repr(entry.get('category_id')) for entry in self.data['annotations']}
-        names = Counter(repr(entry.get('name')) for entry in self.data['categories'])
+        used = {hashable(entry.get('category_id')) for entry in self.data['annotations']}
+        names = Counter(hashable(entry.get('name')) for entry in self.data['categories'])
         kept = []
         for entry in self.data['categories']:
-            name = repr(entry.get('name'))
-            if names[name] > 1 and repr(entry.get('id')) not in used:
+            name = hashable(entry.get('name'))
+            if names[name] > 1 and hashable(entry.get('id')) not in used:
                 names[name] -= 1
-                self.note(1, f'category left out that no annotation has: {name}, id {entry.get("id")!r}')
+                self.note(1, 'category left out that no annotation has: '
+                             f'{name!r}, id {entry.get("id")!r}')
             else:
                 kept.append(entry)
         self.data['categories'] = kept
@@ -98,14 +120,10 @@ class _Fix:
         for entry in self.data['images'] if self.folder is not None else ():
             if all(is_number(entry.get(key)) and entry[key] >= 1 for key in ('height', 'width')):
                 continue
-            try:
-                with Image.open(Path(self.folder or '') / str(entry.get('file_name'))) as image:
-                    # As MMCV reads it: turned by its EXIF orientation.
-                    turned = image.getexif().get(0x0112, 1) >= 5
-                    entry['width'], entry['height'] = image.size[::-1] if turned else image.size
-                    added += 1
-            except OSError:
-                continue
+            pixels = self.reader.read(os.path.join(self.folder or '', str(entry.get('file_name'))))
+            if pixels is not None:
+                entry['height'], entry['width'] = pixels.shape[:2]
+                added += 1
         self.note(added, 'images given the height and width of their files')
 
     def add_flags(self) -> None:
@@ -132,13 +150,13 @@ class _Fix:
         self.note(int(changed.sum()), 'boxes cut at the border of their image')
 
     def add_areas(self) -> None:
-        images = {repr(entry.get('id')): entry for entry in self.data['images']}
+        images = {hashable(entry.get('id')): entry for entry in self.data['images']}
         added = 0
         for entry in self.data['annotations']:
             area = entry.get('area')
             if is_number(area) and np.isfinite(area) and area > 0:
                 continue
-            area = _area(entry, images.get(repr(entry.get('image_id'))))
+            area = _area(entry, images.get(hashable(entry.get('image_id'))))
             if area is not None:
                 entry['area'] = area
                 added += 1
@@ -169,7 +187,7 @@ class _Fix:
         names = [entry.get('name') for entry in categories]
         new = max([entry['id'] for entry in categories if type(entry.get('id')) is int], default=0)
         first = []
-        for name in classes:
+        for name in dict.fromkeys(classes):
             if name in names:
                 first.append(categories[names.index(name)])
             else:
@@ -180,6 +198,13 @@ class _Fix:
         if ordered != categories:
             self.note(len(ordered), f'categories put into the order {[e.get("name") for e in ordered]}')
         self.data['categories'] = ordered
+
+
+def _other_form(value: Any) -> int | str | None:
+    """Return a number as text, or a text as the number that it writes."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r'-?\d{1,18}', value) else None
+    return str(value) if type(value) is int else None
 
 
 def _is_whole(values: Sequence[Any]) -> bool:

@@ -1,6 +1,7 @@
 """What would go wrong when MMCV reads the images of a data set."""
 import os
 import time
+import unicodedata
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,10 @@ from mmnasfpn.datasets.annotations import Fault, list_some
 #: are decoded, not only their headers read.
 NUM_OPENED, NUM_DECODED = 256, 32
 
+#: What ``color_type`` of MMCV's ``LoadImageFromFile`` may be.
+COLOR_TYPES = ('color', 'color_ignore_orientation', 'grayscale', 'grayscale_ignore_orientation',
+               'unchanged')
+
 _ORIENTATION = 0x0112  # EXIF's tag
 _MAX_SECONDS = 5.0  # to ask for the sizes of files; a slow network share is left after that
 _NUM_THREADS = 8
@@ -37,6 +42,11 @@ class Reader:
 
     color_type: str = 'color'
     imdecode_backend: str = 'cv2'
+
+    @property
+    def turns(self) -> bool:
+        """Whether images are turned by their EXIF orientation."""
+        return self.color_type in ('color', 'grayscale')
 
     def read(self, path: str) -> np.ndarray | None:
         """Return an image as training reads it, (H, W, ...), or None where it cannot be read."""
@@ -103,7 +113,7 @@ def _look_up(paths: Sequence[str]) -> tuple[list[int], list[int]]:
         try:
             with os.scandir(head or '.') as listing:
                 entries = {entry.name: entry for entry in listing}
-        except OSError:
+        except (OSError, ValueError):  # no such folder, or no name of one
             entries = {}
         for name, place in names:
             entry = entries.get(name)
@@ -123,10 +133,18 @@ def _why_missing(path: str) -> str:
     if '\\' in name:
         return ', whose name has a backslash: write / between folders'
     try:
-        alike = [other for other in os.listdir(folder or '.') if other.lower() == name.lower()]
-    except OSError:
+        if os.path.islink(path):
+            return f', a link to {os.readlink(path)}, which is not there'
+        alike = [other for other in os.listdir(folder or '.') if _plain(other) == _plain(name)]
+    except (OSError, ValueError):
         return f', there is no folder {folder}'
+    if alike and alike[0].lower() != name.lower():
+        return f', but there is {alike[0]}, whose accents are encoded otherwise'
     return f', but there is {alike[0]}' if alike else ''
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize('NFC', name).lower()
 
 
 def _spread(places: Sequence[int], number: int) -> list[int]:
@@ -143,8 +161,8 @@ def _look_at(path: str, size: tuple[float, float], is_decoded: bool,
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter('ignore')  # that an image is large, or its EXIF odd
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            if orientation in (0, 1):
+            orientation = image.getexif().get(_ORIENTATION, 1) or 1
+            if orientation == 1:
                 found = image.size[::-1]
             if is_decoded:
                 image.load()
@@ -160,10 +178,14 @@ def _look_at(path: str, size: tuple[float, float], is_decoded: bool,
         if pixels is None:
             return 'image-unreadable', ''
         found = pixels.shape[:2]
-    if not _is_same(found, size):
-        sizes = f'{found[0]}x{found[1]}, not {size[0]:.0f}x{size[1]:.0f} pixels high and wide'
-        return 'image-rotated' if orientation not in (0, 1) else 'image-size', sizes
-    return ('image-turned', '') if orientation not in (0, 1) else None
+    if _is_same(found, size):
+        # The size tells nothing of half turns and mirrors, and of squares.
+        is_open = orientation > 1 and (orientation < 5 or found[0] == found[1])
+        return ('image-turned', '') if reader.turns and is_open else None
+    sizes = f'{found[0]}x{found[1]}, not {size[0]:.0f}x{size[1]:.0f} pixels high and wide'
+    if orientation < 5 or not _is_same(found[::-1], size):
+        return 'image-size', sizes
+    return 'image-rotated' if reader.turns else 'image-not-rotated', sizes
 
 
 def _is_same(found: Sequence[int], size: Sequence[float]) -> bool:
@@ -192,6 +214,10 @@ _IMAGE_RULES = {
         'are turned by MMCV, by their EXIF orientation, to another size than the annotations say',
         'where the boxes were drawn on the images as they are stored, read them so: LoadImageFromFile '
         "with color_type='color_ignore_orientation' in all pipelines; otherwise write the size as shown",
+        True),
+    'image-not-rotated': (
+        'are read as they are stored, but the annotations have the size as shown, turned by their EXIF '
+        'orientation', "read them as shown: LoadImageFromFile with color_type='color' in all pipelines",
         True),
     'image-turned': (
         'have an EXIF orientation, by which MMCV turns them, and their size does not tell whether the '

@@ -1,6 +1,7 @@
 """What the command lines of our tools share: arguments, and how errors end them."""
 import argparse
 import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -29,6 +30,9 @@ def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
         main (Callable): The tool.
         how_to_go_on (str): What to do after Ctrl-C, to go on.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # for names that cannot be encoded
     try:
         main()
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """Find mistakes in the data of a config before anything is trained or evaluated."""
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,19 @@ from mmnasfpn.datasets.annotations import (
 )
 from mmnasfpn.datasets.image_rules import check_images
 from mmnasfpn.engine.data_config import (
+    COUNTED,
     filter_of,
     image_folder,
     is_read_as_coco,
+    is_remote,
     is_repeated,
     leaves,
     loads_masks,
     metrics_of,
+    odd_part_of,
+    packs_boxes,
     reader_of,
+    why_not_whole,
 )
 from mmnasfpn.engine.data_report import DataReport, Finding, fix_command, raise_errors
 from mmnasfpn.registry import class_of
@@ -98,6 +104,7 @@ class _DataCheck:
     data_sets: list[_DataSet] = field(default_factory=list)
     errors: list[Finding] = field(default_factory=list)
     files: dict[Path, Annotations | None] = field(default_factory=dict)
+    folders: dict[Path | None, Path] = field(default_factory=dict)  # of the images of each file
     # Files that an evaluator reads, with the place of its config and the classes that it evaluates.
     evaluated: list[tuple[str, Path, Annotations, tuple[str, ...]]] = field(default_factory=list)
 
@@ -108,29 +115,35 @@ class _DataCheck:
     def add(self, where: str, path: Path | None, fault: Fault) -> None:
         if fault.is_error:
             if (path, fault) not in [(found.path, found.fault) for found in self.errors]:
-                self.errors.append(Finding(where, path, fault))
+                self.errors.append(Finding(where, path, fault, self.folders.get(path)))
         elif (line := f'{where}: {path}: {fault}') not in self.warnings:
             self.warnings.append(line)
 
     def add_dataloader(self, key: str) -> None:
         """Check the data sets of a dataloader, and the evaluator of it."""
         where = f'{key}.dataset'
+        loader = self.cfg[key]
+        odd = odd_part_of(loader.get('dataset') if isinstance(loader, Mapping) else None)
+        if odd is not None:
+            self.add(where, None, Fault('odd-config', odd, 'see the configs for an example'))
+            return
         evaluator_key = key.replace('dataloader', 'evaluator')
         metrics, is_paired = metrics_of(self.cfg, evaluator_key)
         is_submission = any(metric.get('format_only', False) for metric in metrics)
         trains = key.startswith('train')
-        data_sets = []
-        for dataset in leaves(self.cfg[key].dataset):
-            data_set = self._add_data_set(where, dataset, trains, needs_boxes=not is_submission)
-            if data_set is not None:
-                data_sets.append(data_set)
+        parts = []  # of a ConcatDataset, each with the data sets in it
+        for part in loader.dataset.get('datasets') or [loader.dataset]:
+            found = (self._add_data_set(where, dataset, trains, needs_boxes=not is_submission)
+                     for dataset in leaves(part))
+            parts.append([data_set for data_set in found if data_set is not None])
+        data_sets = [data_set for part in parts for data_set in part]
         self.data_sets += data_sets
         if trains or is_submission or not metrics:
             return
         coco = [metric for metric in metrics if self._is_coco(metric)]
-        if coco and self._is_whole(where, self.cfg[key].dataset, data_sets):
+        if coco and self._is_whole(key, loader, data_sets):
             if is_paired:
-                self._pair(evaluator_key, metrics, data_sets)
+                self._pair(evaluator_key, metrics, parts)
             else:
                 for metric in coco:
                     self._check_evaluator(evaluator_key, metric, data_sets)
@@ -167,22 +180,35 @@ class _DataCheck:
                 'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
                 f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
             return None
-        return None if classes is None else _DataSet(where, cfg, kind, tuple(classes))
+        if classes is None:
+            return None
+        if again := [name for name, times in Counter(classes).items() if times > 1]:
+            self.add(where, None, Fault(
+                'class-twice', f'the classes {show_names(again)} are given twice',
+                'name each once in metainfo=dict(classes=(...))'))
+            return None
+        return _DataSet(where, cfg, kind, tuple(classes))
 
     def _find_file(self, where: str, cfg: ConfigDict) -> Path | None:
         """Return the path of the annotation file, or None where it is remote or not there."""
-        data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
-        if '://' in f'{data_root} {ann_file}':
+        if is_remote(cfg):
             return None
+        data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
         path, images = Path(data_root) / ann_file, image_folder(cfg)
+        if 'img' not in (cfg.get('data_prefix') or {}):
+            self.add(where, None, Fault('no-prefix', 'data_prefix has no img, the folder of the images',
+                                        "set it, to data_prefix=dict(img='') where that is data_root"))
+            return None
         for is_there, what, asked in (
                 (not data_root or Path(data_root).is_dir(),
                  f'data_root is {data_root!r} ({Path(data_root).resolve()})', 'folder'),
                 (path.is_file(), f'ann_file is {ann_file!r}', f'file {path}'),
-                (images.is_dir(), f'data_prefix.img leads to {str(images)!r}', 'folder')):
+                (images.is_dir() or reader_of(cfg) is None,
+                 f'data_prefix.img leads to {str(images)!r}', 'folder')):
             if not is_there:
                 self.add(where, None, Fault('missing', f'{what}, but there is no such {asked}', _LAYOUT))
                 return None
+        self.folders[path] = images
         return path
 
     def _read(self, where: str, path: Path) -> Annotations | None:
@@ -235,32 +261,35 @@ class _DataCheck:
         for fault in check_images(image_folder(cfg), shown, file.sizes[used], reader):
             self.add(data_set.where, data_set.path, fault)
 
-    def _is_whole(self, where: str, dataset: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
+    def _is_whole(self, where: str, loader: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
         """See that a data set is evaluated image by image, each once, as COCO's evaluator expects."""
-        wrong = None
-        if is_repeated(dataset):
+        wrong = why_not_whole(loader)
+        if is_repeated(loader.dataset):
             wrong = 'it is repeated, so that images are evaluated several times', 'leave out the wrapper'
         for data_set in data_sets:
             if data_set.cfg.get('indices') is not None:
-                wrong = f'its indices leave out images{_COUNTED}', 'give a file of fewer images'
+                wrong = f'its indices leave out images{COUNTED}', 'give a file of fewer images'
             elif data_set.file is not None and not data_set.cfg.get('test_mode', False):
                 use = Use(classes=data_set.classes, **filter_of(data_set.cfg))
                 if any(mask.any() for mask in filtered_images(data_set.file, use)):
-                    wrong = f'its filter_cfg leaves out images{_COUNTED}', 'set test_mode=True'
+                    wrong = f'its filter_cfg leaves out images{COUNTED}', 'set test_mode=True'
         if wrong is not None:
             self.add(where, None, Fault('not-whole', *wrong))
         return wrong is None
 
-    def _pair(self, where: str, metrics: Sequence[ConfigDict], data_sets: Sequence[_DataSet]) -> None:
-        """Check an evaluator that has a metric for each data set."""
-        if len(metrics) != len(data_sets):
+    def _pair(self, where: str, metrics: Sequence[ConfigDict],
+              parts: Sequence[Sequence[_DataSet]]) -> None:
+        """Check an evaluator that has a metric for each data set of a ConcatDataset."""
+        prefixes = list(self.cfg[where].get('dataset_prefixes') or ())
+        if not len(metrics) == len(parts) == len(set(prefixes)) == len(prefixes):
             self.add(where, None, Fault(
-                'not-a-metric-each', f'there are {len(data_sets)} data sets and {len(metrics)} metrics',
-                'give one metric for each data set, in their order'))
+                'not-a-metric-each', f'there are {len(parts)} data sets, {len(metrics)} metrics and '
+                f'{len(set(prefixes))} different dataset_prefixes',
+                'give one metric and one prefix for each data set, in their order'))
             return
-        for number, (metric, data_set) in enumerate(zip(metrics, data_sets, strict=True)):
+        for number, (metric, part) in enumerate(zip(metrics, parts, strict=True)):
             if self._is_coco(metric):
-                self._check_evaluator(f'{where}.metrics[{number}]', metric, [data_set])
+                self._check_evaluator(f'{where}.metrics[{number}]', metric, part)
 
     def _check_evaluator(self, where: str, metric: ConfigDict, data_sets: Sequence[_DataSet]) -> None:
         """Check that a metric's annotation file is that of what is evaluated."""
@@ -275,6 +304,11 @@ class _DataCheck:
                 'image-ids-collide', f'the data sets {own} have images of the same ids '
                 f'({list_some(shared)}), whose detections an evaluator of both would mix up', _EACH))
         ann_file = metric.get('ann_file')
+        if not ann_file and not all(packs_boxes(data_set.cfg) for data_set in data_sets):
+            self.add(where, None, Fault(
+                'no-ground-truth', 'it has no ann_file, and the test pipeline hands no boxes on',
+                f"set ann_file to that of the data set, {own[0]}, or add 'instances' to the meta_keys "
+                'of PackDetInputs'))
         if not ann_file or '://' in ann_file:
             return
         path = Path(ann_file)
@@ -306,9 +340,10 @@ class _DataCheck:
         if self.classes is None:
             return
         first = self.data_sets[0]
-        if self.cfg.get('train_dataloader') is not None:  # also where only the test set is used
+        training = self.cfg.get('train_dataloader')  # also where only the test set is used
+        if isinstance(training, Mapping) and odd_part_of(training.get('dataset')) is None:
             trained = (self._classes_of('train_dataloader.dataset', dataset)
-                       for dataset in leaves(self.cfg.train_dataloader.dataset))
+                       for dataset in leaves(training['dataset']))
             first = next(filter(None, trained), first)
         for data_set in self.data_sets:
             if data_set.classes != first.classes:
@@ -342,6 +377,7 @@ class _DataCheck:
             if data_set.file is None:
                 continue
             folder = image_folder(data_set.cfg)
+            folder = Path(os.path.abspath(folder))
             paths = {folder / str(name) for name in data_set.file.columns['images']['file_name']}
             if data_set.where.startswith('train'):
                 trained |= paths
@@ -352,9 +388,8 @@ class _DataCheck:
                     is_error=False))
 
 
-_COUNTED = ', which the evaluator takes for images without detections'
-
-_EACH = ("evaluate each by a metric of its own: val_evaluator=dict(type='mmdet.MultiDatasetsEvaluator', "
+# MMDetection registers it without its scope.
+_EACH = ("evaluate each by a metric of its own: val_evaluator=dict(type='MultiDatasetsEvaluator', "
          'metrics=[...], dataset_prefixes=[...]) with one metric for each')
 
 

@@ -25,10 +25,83 @@ def leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
         yield dataset
 
 
+def type_name(part: Mapping[str, Any]) -> str:
+    """Return the name of a part's type without its scope; the type may be the class itself."""
+    kind = part.get('type')
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+
+
+def odd_part_of(dataset: Any) -> str | None:
+    """Return which part of a data set's config is of another form than it must be, or None."""
+    if not isinstance(dataset, Mapping):
+        return f'it is {dataset!r:.40}, but must be a dict'
+    if 'datasets' in dataset or 'dataset' in dataset:
+        parts = dataset.get('datasets', [dataset.get('dataset')])
+        if not isinstance(parts, list | tuple) or not parts:
+            return f'datasets is {parts!r:.40}, but must be a list of data sets'
+        return next(filter(None, map(odd_part_of, parts)), None)
+    for name, kinds, what in _FORMS:
+        value = dataset.get(name)
+        if value is not None and not isinstance(value, kinds):
+            return f'{name} is {value!r:.40}, but must be {what}'
+    if not all(isinstance(transform, Mapping) for transform in dataset.get('pipeline') or ()):
+        return 'pipeline has a transform that is no dict'
+    return None
+
+
+_FORMS: tuple[tuple[str, Any, str], ...] = (
+    ('data_root', str, 'a path'), ('ann_file', str, 'a path'),
+    ('data_prefix', Mapping, "a dict, such as dict(img='images/')"),
+    ('metainfo', Mapping, 'a dict, such as dict(classes=(...))'), ('pipeline', list | tuple, 'a list'),
+    ('filter_cfg', Mapping, 'a dict, such as dict(filter_empty_gt=True)'),
+    ('backend_args', Mapping, 'a dict'))
+
+
+def is_remote(dataset: ConfigDict) -> bool:
+    """Say whether the annotation file of a data set is not on this machine."""
+    backend = (dataset.get('backend_args') or {}).get('backend', 'local')
+    return backend != 'local' or '://' in f"{dataset.get('data_root')} {dataset.get('ann_file')}"
+
+
+def why_not_whole(loader: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return why a dataloader does not give each image once, as it is, and what to do; or None."""
+    sampler, batches = (loader.get(name) or {} for name in ('sampler', 'batch_sampler'))
+    if loader.get('drop_last') or batches.get('drop_last'):
+        return f'drop_last leaves out images{COUNTED}', 'leave it out'
+    if loader.get('num_batch_per_epoch') is not None:
+        return f'num_batch_per_epoch leaves out images{COUNTED}', 'leave it out'
+    if type_name(sampler) in _CHOOSING:
+        return (f'its sampler, {type_name(sampler)}, leaves out images or repeats them',
+                "use dict(type='DefaultSampler', shuffle=False)")
+    for dataset in leaves(loader['dataset']):
+        for transform in dataset.get('pipeline') or ():
+            if type_name(transform) in _MOVING and transform.get('prob', 1) != 0 and not (
+                    transform.get('test_mode')):
+                return (f'its pipeline has {type_name(transform)}, which moves what is to be found '
+                        'where the evaluator does not follow', 'leave it out of the test pipeline')
+    return None
+
+
+#: What an evaluator makes of images that it is not given.
+COUNTED = ', which the evaluator takes for images without detections'
+_CHOOSING = ('InfiniteSampler', 'ClassAwareSampler', 'MultiSourceSampler', 'GroupMultiSourceSampler',
+             'CustomSampleSizeSampler')
+_MOVING = ('RandomFlip', 'RandomCrop', 'RandomCenterCropPad', 'MinIoURandomCrop', 'Expand',
+           'RandomAffine', 'RandomShift', 'Mosaic', 'MixUp', 'YOLOXMixUp', 'CachedMosaic', 'CachedMixUp',
+           'CopyPaste', 'Rotate', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'RandomRotate')
+
+
+def packs_boxes(dataset: ConfigDict) -> bool:
+    """Say whether the pipeline hands the boxes of the data set on to an evaluator without a file."""
+    packs = [transform for transform in dataset.get('pipeline') or ()
+             if type_name(transform) == 'PackDetInputs']
+    return not packs or 'instances' in packs[-1].get('meta_keys', ())
+
+
 def is_repeated(dataset: ConfigDict) -> bool:
     """Say whether images of a data set come several times, by a wrapper around it or a part of it."""
     inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
-    return str(dataset.get('type')).rpartition('.')[2] in _REPEATING or any(map(is_repeated, inner))
+    return type_name(dataset) in _REPEATING or any(map(is_repeated, inner))
 
 
 def metrics_of(cfg: Config, key: str) -> tuple[list[ConfigDict], bool]:
@@ -70,7 +143,7 @@ def reader_of(cfg: ConfigDict) -> Reader | None:
     """Return how a pipeline reads image files, or None where it takes them from elsewhere."""
     pipeline = cfg.get('pipeline') or ()
     for transform in pipeline:
-        if str(transform.get('type')).rpartition('.')[2] == 'LoadImageFromFile':
+        if type_name(transform) == 'LoadImageFromFile':
             backend = (transform.get('backend_args') or {}).get('backend', 'local')
             if backend != 'local' or transform.get('file_client_args'):
                 return None

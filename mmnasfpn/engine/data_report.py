@@ -41,11 +41,13 @@ class Finding(NamedTuple):
         where (str): Key of the config, e.g. ``'train_dataloader.dataset'``.
         path (Path | None): The annotation file, if it is one's.
         fault (Fault): The fault.
+        folder (Path | None): Where its images are. Defaults to None: elsewhere.
     """
 
     where: str
     path: Path | None
     fault: Fault
+    folder: Path | None = None
 
     def __str__(self) -> str:
         return ': '.join([self.where, *([str(self.path)] if self.path else []), str(self.fault)])
@@ -61,8 +63,14 @@ def raise_errors(errors: Sequence[Finding]) -> None:
     if not errors:
         return
     kind = FileNotFoundError if any(found.fault.rule == 'missing' for found in errors) else ValueError
-    fixable = dict.fromkeys(found.path for found in errors if found.path and found.fault.can_be_fixed)
-    repair = '' if not fixable else f'. To repair a copy: {"; ".join(map(fix_command, fixable))}'
+    fixable: dict[Path, Path | None] = {}
+    for found in errors:
+        if found.path and found.fault.can_be_fixed:
+            of_images = found.fault.rule == 'no-image-size' or (
+                "'height'" in found.fault.text or "'width'" in found.fault.text)
+            fixable[found.path] = fixable.get(found.path) or (found.folder if of_images else None)
+    commands = [fix_command(path, folder=folder) for path, folder in fixable.items()]
+    repair = f'. To repair a copy: {"; ".join(commands)}' if commands else ''
     if len(errors) == 1:
         raise kind(f'{errors[0]}{repair}')
     texts: dict[str, list[str]] = {}
@@ -73,8 +81,9 @@ def raise_errors(errors: Sequence[Finding]) -> None:
     raise kind('\n- '.join(lines) + f'\nIn short: {short}{repair}')
 
 
-def fix_command(path: Path, classes: Sequence[str] = ()) -> str:
+def fix_command(path: Path, classes: Sequence[str] = (), folder: Path | None = None) -> str:
     """Return the command that writes a repaired copy of an annotation file."""
     chosen = ['--classes', *classes] if classes else []
-    fixed = path.with_stem(f'{path.stem}-fixed')
-    return f'{_FIX} {shlex.join([str(path), *chosen, "--fix", str(fixed)])}'
+    images = ['--images', str(folder)] if folder else []
+    fixed = path.with_name(f'{path.stem}-fixed.json')
+    return f'{_FIX} {shlex.join([str(path), *images, *chosen, "--fix", str(fixed)])}'

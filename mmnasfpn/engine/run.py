@@ -1,7 +1,7 @@
 """Train and test a config: what ``tools/train.py`` and ``tools/test.py`` do."""
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch.distributed
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
 from mmdet.utils import setup_cache_size_limit_of_dynamo
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, init_dist, is_distributed, is_main_process
@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from mmnasfpn._files import write_json
 from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
+from mmnasfpn.engine.data_config import leaves, metrics_of
 from mmnasfpn.engine.last_batch_hook import LastBatchHook
 from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
@@ -169,6 +170,7 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
         raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
     if out is not None and not os.fspath(out).endswith(('.pkl', '.pickle')):
         raise UsageError(f'--out is {os.fspath(out)!r}, but must end in .pkl or .pickle')
+    _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
     if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
         if tta or channels_last or fuse or dtype != 'fp32':
             raise UsageError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
@@ -192,6 +194,19 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
     if json_path is not None and is_main_process():
         write_json(Path(json_path), dict(checkpoint=checkpoint, metrics=metrics), indent=2)
     return metrics
+
+
+def _keep_inputs(cfg: Config, checkpoint: str, outputs: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse to write over what is read."""
+    inputs = {checkpoint, str(cfg.filename)}
+    inputs |= {str(metric.get('ann_file')) for metric in metrics_of(cfg, 'test_evaluator')[0]}
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or ConfigDict()
+    inputs |= {os.path.join(str(part.get('data_root') or ''), str(part.get('ann_file')))
+               for part in leaves(dataset)}
+    for path in outputs:
+        if os.path.abspath(path) in map(os.path.abspath, inputs):
+            raise UsageError(f'{os.fspath(path)} would be written over, but it is read: name another '
+                             'file')
 
 
 def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: bool,

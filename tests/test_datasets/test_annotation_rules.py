@@ -86,6 +86,7 @@ TABLE = [
     ('area-0', every('annotations', area=-3), True, '30 of 30'),
     ('box-not-finite', one('annotations', bbox=[5, 5, float('nan'), 9]), True, '1 of 30 .*id 4. .*NaN'),
     ('box-not-finite', one('annotations', bbox=[5, 5, float('inf'), 9]), True, '1 of 30 .*id 4'),
+    ('box-not-finite', one('annotations', bbox=[5, 5, 10 ** 400, 9]), True, '1 of 30 .*id 4'),
     ('not-a-box', one('annotations', bbox=[5, 5, 9]), True, r'id 4. .*\[5, 5, 9\]'),
     ('not-a-box', one('annotations', bbox='5 5 9 9'), True, 'id 4. .*5 5 9 9'),
     ('not-a-box', one('annotations', bbox=[5, 5, '9', 9]), True, 'id 4'),
@@ -119,7 +120,9 @@ def test_rule(tmp_path, rule, change, is_error, words):
     (b'', 'empty-file'), (b' \n', 'empty-file'), (b'{', 'cut-short'),
     (b'{"images": [{"id": 1, "na', 'cut-short'),
     (json.dumps(good_data()).encode()[:-20], 'cut-short'), (b'{"images" [1]}', 'not-json'),
-    (b'<annotation/>', 'not-json'), (b'\xff\xfe{\x00}\x00', 'not-utf-8'), (b'[]', 'no-object'),
+    (b'<annotation/>', 'not-json'), (b'[' * 100000 + b']' * 100000, 'not-json'),
+    (b'{"images": [' + b'1' * 5000 + b']}', 'not-json'),
+    (b'\xff\xfe{\x00}\x00', 'not-utf-8'), (b'[]', 'no-object'),
     (b'{"images": []}', 'no-list'), (b'{"images": {}, "categories": []}', 'no-list'),
     (b'{"images": [1], "categories": []}', 'no-entry'),
     (b'{"images": [], "categories": [], "annotations": null}', 'no-list'),
@@ -195,6 +198,29 @@ def test_masks_are_asked_for_where_they_are_used(tmp_path):
     change = without('annotations', 'segmentation', slice(2))
     assert faults_of(tmp_path, change) == []
     assert '2 of 30' in the_fault(tmp_path, 'no-mask', change, needs_masks=True).text
+
+
+@pytest.mark.parametrize('mask', [
+    [[]], [[1, 2, 3, 4]], [1, 2, 3, 4, 5, 6], 'abc', [[1, 2, 3, 4, 5, 6, 7]],
+    [[1, 2, 3, 4, 5, float('nan')]], dict(counts='x'), dict(size=[3, 4], counts='x')])
+def test_masks_that_are_none_are_named_where_they_are_used(tmp_path, mask):
+    change = one('annotations', segmentation=mask)
+    assert faults_of(tmp_path, change) == []
+    assert 'id 4' in the_fault(tmp_path, 'not-a-mask', change, needs_masks=True).text
+
+
+def test_masks_of_polygons_and_of_runs_are_right(tmp_path):
+    def change(data):
+        data['annotations'][0]['segmentation'] = dict(size=[100, 200], counts='x')
+        data['annotations'][1].update(segmentation=dict(size=[100, 200], counts=[20000]), iscrowd=1)
+    assert faults_of(tmp_path, change, needs_masks=True) == []
+
+
+def test_crowds_need_masks_as_well(tmp_path):
+    def change(data):
+        data['annotations'][3].pop('segmentation')
+        data['annotations'][3]['iscrowd'] = 1
+    assert 'id 4' in the_fault(tmp_path, 'no-mask', change, needs_masks=True).text
 
 
 def test_images_that_filter_cfg_drops_are_counted(tmp_path):

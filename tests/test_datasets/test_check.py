@@ -76,3 +76,23 @@ def test_a_file_that_cannot_be_read_is_said_without_a_table(images, monkeypatch,
     (images / 'a.json').write_text('{"images": [')
     status, out = run(monkeypatch, capsys, images / 'a.json')
     assert status == 1 and 'ends too early' in out and '│' not in out
+
+
+def test_images_that_are_broken_are_left_to_be_repaired_by_hand(images, monkeypatch, capsys):
+    (images / '4.jpg').write_bytes(b'no image')
+    path = write(images / 'a.json', without('annotations', 'iscrowd'))
+    status, out = run(monkeypatch, capsys, path, '--images', images, '--fix', images / 'b.json')
+    assert status == 1 and '4.jpg' in out.rpartition('To be repaired by hand:')[2]
+
+
+@pytest.mark.parametrize('arguments', [
+    ['--json', 'a.json'], ['--fix', 'a.json'], ['--fix', 'b.json', '--json', 'b.json'],
+    ['--fix', 'there.json'], ['--color-type', 'colour'], ['--classes', 'circle'],
+    ['--fix', 'b.json', '--classes', 'circle', 'circle']])
+def test_nothing_is_written_over_and_odd_arguments_are_refused(images, monkeypatch, capsys, arguments):
+    before = write(images / 'a.json').read_bytes()
+    (images / 'there.json').write_text('mine')
+    monkeypatch.chdir(images)
+    assert run(monkeypatch, capsys, 'a.json', *arguments)[0] == 2
+    assert (images / 'a.json').read_bytes() == before and not (images / 'b.json').exists()
+    assert (images / 'there.json').read_text() == 'mine'

@@ -61,6 +61,37 @@ def test_copies_and_unused_categories_of_one_name_are_left_out(tmp_path):
     assert fixed(tmp_path, change) == good_data()
 
 
+def test_a_used_category_stays_whatever_the_kind_of_its_number(tmp_path):
+    def change(data):
+        data['categories'].append(dict(id=0, name='circle'))
+        for box in data['annotations']:
+            box['category_id'] = float(box['category_id'])
+    assert fixed(tmp_path, change)['categories'] == good_data()['categories']
+
+
+def test_references_become_what_the_ids_are(tmp_path):
+    def change(data):
+        for box in data['annotations']:
+            box.update(image_id=str(box['image_id']), category_id=str(box['category_id']))
+    assert fixed(tmp_path, change) == good_data()
+
+
+def test_copies_of_images_are_alike_in_all_that_is_read(tmp_path):
+    assert fixed(tmp_path, lambda data: data['images'].append(dict(data['images'][0], license=3))) == (
+        good_data())
+
+
+def test_sizes_are_those_that_are_read(tmp_path):
+    image = Image.new('RGB', (200, 100))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    for number in range(1, 6):
+        image.save(tmp_path / f'{number}.jpg', exif=exif)
+    data = fixed(tmp_path, without('images', 'height'), folder=tmp_path,
+                 color_type='color_ignore_orientation')
+    assert data == good_data()
+
+
 def test_a_byte_order_mark_is_left_out(tmp_path):
     path = write(tmp_path / 'a.json')
     path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())

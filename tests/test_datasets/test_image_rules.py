@@ -25,7 +25,7 @@ def rules(folder, names=NAMES, sizes=SIZES, **options):
     return [fault.rule for fault in check_images(folder, names, sizes, **options)]
 
 
-def turn(path, orientation, suffix=None):
+def turn(path, orientation):
     image = Image.open(path)
     exif = image.getexif()
     exif[0x0112] = orientation
@@ -56,7 +56,17 @@ def test_rule(folder, damage, rule):
 def test_a_link_to_nowhere_is_a_missing_image(folder):
     (folder / '3.jpg').unlink()
     os.symlink(folder / 'nowhere.jpg', folder / '3.jpg')
-    assert rules(folder) == ['image-missing']
+    fault, = check_images(folder, NAMES, SIZES)
+    assert fault.rule == 'image-missing' and 'a link to' in fault.text
+
+
+def test_of_square_images_the_size_does_not_tell_whether_they_are_turned(folder):
+    cv2.imwrite(str(folder / '3.jpg'), np.zeros((50, 50, 3), np.uint8))
+    turn(folder / '3.jpg', 6)
+    sizes = SIZES.copy()
+    sizes[3] = 50, 50
+    assert rules(folder, sizes=sizes) == ['image-turned']
+    assert rules(folder, sizes=sizes, reader=Reader('color_ignore_orientation')) == []
 
 
 def test_several_kinds_are_named_at_once(folder):
@@ -73,19 +83,23 @@ def test_rotated_images_are_right_where_the_annotations_have_the_size_as_shown(f
     turn(folder / '3.jpg', 6)
     sizes = SIZES.copy()
     sizes[3] = 60, 40
-    assert rules(folder, sizes=sizes) == ['image-turned']
+    assert rules(folder, sizes=sizes) == []
+    fault, = check_images(folder, NAMES, sizes, Reader('color_ignore_orientation'))
+    assert fault.rule == 'image-not-rotated' and "color_type='color'" in fault.advice
 
 
 @pytest.mark.parametrize('backend', ['cv2', 'pillow'])
 def test_rotated_images_are_right_where_they_are_read_as_stored(folder, backend):
     turn(folder / '3.jpg', 6)
     assert rules(folder, reader=Reader('color', backend)) == ['image-rotated']
-    assert 'image-rotated' not in rules(folder, reader=Reader('color_ignore_orientation', backend))
+    assert rules(folder, reader=Reader('color_ignore_orientation', backend)) == []
 
 
 @pytest.mark.parametrize(('name', 'hint'), [
-    ('a\\3.jpg', 'backslash'), ('3.JPG', 'but there is 3.jpg'), ('elsewhere/3.jpg', 'no folder')])
+    ('a\\3.jpg', 'backslash'), ('3.JPG', 'but there is 3.jpg'), ('elsewhere/3.jpg', 'no folder'),
+    ('a\0/3.jpg', 'no folder'), ('u\u0308.jpg', 'accents')])
 def test_why_an_image_is_missing_is_said_where_it_shows(folder, name, hint):
+    (folder / '\xfc.jpg').write_bytes((folder / '3.jpg').read_bytes())
     fault, = check_images(folder, [name], SIZES[:1])
     assert fault.rule == 'image-missing' and hint in fault.text
 

@@ -4,7 +4,9 @@ import re
 
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler, RepeatDataset
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.datasets import fix_annotations, make_shapes, read_annotations
@@ -337,18 +339,19 @@ def test_validation_sets_whose_image_ids_collide(cfg, data_root):
     for evaluator in (dict(type='CocoMetric'), coco_metric(data_root, 'a')):
         cfg.val_evaluator = evaluator
         refused(cfg, ValueError, 'images of the same ids (1)', 'MultiDatasetsEvaluator')
-    cfg.val_evaluator = dict(type='mmdet.MultiDatasetsEvaluator', dataset_prefixes=['a', 'b'], metrics=[
+    cfg.val_evaluator = dict(type='MultiDatasetsEvaluator', dataset_prefixes=['a', 'b'], metrics=[
         coco_metric(data_root, name) for name in 'ab'])
     check_data(cfg, KEYS)
 
 
 @pytest.mark.parametrize(('names', 'words'), [
-    ('ba', [r'metrics[0]', 'b.json', 'set it to', 'a.json']), ('a', ['2 data sets and 1 metrics'])])
+    ('ba', [r'metrics[0]', 'b.json', 'set it to', 'a.json']), ('a', ['2 data sets, 1 metrics'])])
 def test_each_validation_set_has_a_metric_of_its_own_file(cfg, data_root, names, words):
     cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
         dataset_of(data_root, name) for name in split_val(data_root)])
-    cfg.val_evaluator = dict(type='mmdet.MultiDatasetsEvaluator', dataset_prefixes=['a', 'b'], metrics=[
-        coco_metric(data_root, name) for name in names])
+    cfg.val_evaluator = dict(
+        type='MultiDatasetsEvaluator', dataset_prefixes=list('ab'[:len(names)]),
+        metrics=[coco_metric(data_root, name) for name in names])
     refused(cfg, ValueError, *words)
 
 
@@ -376,6 +379,84 @@ def test_what_only_evaluation_reads_is_asked_of_the_evaluators_file(cfg, data_ro
     check_data(cfg, KEYS)  # the evaluator takes the data set's boxes, not the file
     cfg.val_evaluator = coco_metric(data_root, 'val')
     refused(cfg, ValueError, 'val_evaluator', 'val.json', "no 'iscrowd'")
+
+
+@pytest.mark.parametrize('prefixes', [['a', 'a'], ['a'], None])
+def test_each_validation_set_has_a_prefix_of_its_own(cfg, data_root, prefixes):
+    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
+        dataset_of(data_root, name) for name in split_val(data_root)])
+    cfg.val_evaluator = dict(type='MultiDatasetsEvaluator', dataset_prefixes=prefixes, metrics=[
+        coco_metric(data_root, name) for name in 'ab'])
+    refused(cfg, ValueError, 'dataset_prefixes')
+
+
+@pytest.mark.parametrize(('changes', 'words'), [
+    (dict(drop_last=True), 'drop_last leaves out images'),
+    (dict(batch_sampler=dict(type='mmdet.AspectRatioBatchSampler', drop_last=True)), 'drop_last'),
+    (dict(num_batch_per_epoch=1), 'num_batch_per_epoch leaves out images'),
+    (dict(sampler=dict(type='mmdet.ClassAwareSampler')), 'its sampler, ClassAwareSampler'),
+    (dict(sampler=dict(type=InfiniteSampler)), 'its sampler, InfiniteSampler'),
+    (dict(dataset=dict(pipeline=[dict(type='RandomFlip', prob=0.5)])), 'its pipeline has RandomFlip'),
+    (dict(dataset=dict(pipeline=[dict(type='mmdet.RandomCrop')])), 'its pipeline has RandomCrop')])
+def test_each_image_is_evaluated_as_it_is(cfg, data_root, changes, words):
+    cfg.val_dataloader.dataset = dataset_of(data_root, 'val')
+    cfg.val_evaluator = coco_metric(data_root, 'val')
+    cfg.val_dataloader.dataset.pipeline = [dict(type='mmdet.RandomFlip', prob=0)]
+    check_data(cfg, KEYS)
+    cfg.merge_from_dict(dict(val_dataloader=changes))
+    refused(cfg, ValueError, words)
+
+
+def test_an_evaluator_without_a_file_is_handed_the_boxes(cfg, data_root):
+    cfg.val_dataloader.dataset.pipeline = [dict(type='mmdet.PackDetInputs', meta_keys=('img_id',))]
+    refused(cfg, ValueError, 'no ann_file', 'instances')
+    cfg.val_dataloader.dataset.pipeline[0].meta_keys = ('img_id', 'instances')
+    check_data(cfg, KEYS)
+
+
+@pytest.mark.parametrize(('changes', 'words'), [
+    (dict(data_root=3), 'data_root is 3'), (dict(ann_file=['a.json']), 'ann_file is'),
+    (dict(data_prefix='train/'), "data_prefix is 'train/', but must be a dict"),
+    (dict(filter_cfg=[1]), 'filter_cfg is'), (dict(pipeline=['Resize']), 'pipeline has a transform'),
+    (dict(metainfo=('circle',)), 'metainfo is'), (dict(datasets=None), 'datasets is'),
+    (dict(data_prefix=None), 'data_prefix has no img'), (dict(data_prefix={}), 'has no img')])
+def test_odd_values_of_a_config_are_named(cfg, changes, words):
+    for key, value in changes.items():
+        cfg.train_dataloader.dataset[key] = value
+    refused(cfg, ValueError, 'train_dataloader.dataset', words)
+
+
+def test_a_dataloader_without_a_data_set_is_named(cfg):
+    for loader in ('train', dict(batch_size=2)):
+        cfg.train_dataloader = loader
+        refused(cfg, ValueError, 'train_dataloader.dataset', 'must be a dict')
+
+
+def test_classes_that_are_given_twice_are_named(cfg):
+    cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'square', 'square')
+    refused(cfg, ValueError, "('square',) are given twice")
+
+
+@pytest.mark.parametrize('changes', [
+    dict(backend_args=dict(backend='petrel'), data_root='data/coco/'), dict(data_root='s3://bucket/')])
+def test_remote_data_sets_are_left_alone(cfg, changes):
+    cfg.train_dataloader.dataset.update(changes)
+    check_data(cfg, KEYS)
+
+
+def test_types_may_be_classes(cfg, data_root):
+    (data_root / 'train/000001.jpg').unlink()
+    cfg.train_dataloader.dataset.pipeline = [dict(type=LoadImageFromFile)]
+    refused(cfg, ValueError, '000001.jpg')
+    cfg.train_dataloader = None
+    cfg.val_dataloader.dataset = dict(type=RepeatDataset, times=2, dataset=dataset_of(data_root, 'val'))
+    cfg.val_evaluator = coco_metric(data_root, 'val')
+    refused(cfg, ValueError, 'leave out the wrapper')
+
+
+def test_the_command_that_repairs_names_the_images_where_it_needs_them(cfg, data_root):
+    edit(data_root, 'train', lambda data: data['images'][0].pop('height'))
+    refused(cfg, ValueError, '--images', str(data_root / 'train'), '--fix')
 
 
 @pytest.mark.parametrize(('wrap', 'words'), [

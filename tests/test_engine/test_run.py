@@ -1,9 +1,10 @@
-"""Checks before a run, where several processes run."""
+"""Checks before a run, also where several processes run."""
 import pytest
 from mmengine.config import Config
 
 from mmnasfpn.engine import run
 from mmnasfpn.engine.preflight import DataReport
+from mmnasfpn.errors import UsageError
 
 
 @pytest.fixture
@@ -33,3 +34,14 @@ def test_all_processes_end_by_what_one_found(monkeypatch, others, local_rank):
     others(DataReport(), ValueError('no boxes'))
     with pytest.raises(ValueError, match='no boxes'):
         run._check_data_once(Config(), (), frozenset())
+
+
+@pytest.mark.parametrize('output', ['data/annotations/val.json', 'data/other.json', 'a.json'])
+def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.json').touch()
+    cfg = Config(dict(
+        test_dataloader=dict(dataset=dict(data_root='data', ann_file='annotations/val.json')),
+        test_evaluator=[dict(type='CocoMetric', ann_file='data/other.json')]))
+    with pytest.raises(UsageError, match='would be written over'):
+        run.test(cfg, 'a.json', json_path=str(tmp_path / output))
