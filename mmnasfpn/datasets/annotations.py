@@ -127,6 +127,13 @@ class Annotations:
         return {name: key for name, key in zip(*(self.columns['categories'][key] for key in
                                                  ('name', 'id')), strict=True) if isinstance(name, str)}
 
+    @cached_property
+    def image_keys(self) -> set[tuple[Any, str]]:
+        """The images by their ids and their names without folders."""
+        names = self.columns['images']['file_name']
+        return {(hashable(key), str(name).rpartition('/')[2])
+                for key, name in zip(self.ids('images'), names, strict=True)}
+
     def of_classes(self, classes: Sequence[str] | None) -> np.ndarray:
         """Return which annotations are of some classes, (K,), or of any where None is given."""
         names = self.columns['categories']['name']

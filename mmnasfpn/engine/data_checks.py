@@ -19,7 +19,6 @@ from mmnasfpn.datasets.annotations import (
     Annotations,
     Fault,
     FileStamp,
-    hashable,
     list_some,
     read_annotations,
     show_names,
@@ -295,7 +294,7 @@ class _DataCheck:
         """Check that a metric's annotation file is that of what is evaluated."""
         if any(data_set.file is None for data_set in data_sets):
             return
-        keys = [_image_keys(data_set.file) for data_set in data_sets if data_set.file is not None]
+        keys = [data_set.file.image_keys for data_set in data_sets if data_set.file is not None]
         ids = Counter(key for file_keys in keys for key in {image_id for image_id, _ in file_keys})
         shared = [image_id for image_id, times in ids.items() if times > 1]
         own = [str(data_set.path) for data_set in data_sets]
@@ -323,7 +322,7 @@ class _DataCheck:
         if file is None:
             return
         self.evaluated.append((where, path, file, classes))
-        if not shared and _image_keys(file) != set().union(*keys):
+        if not shared and file.image_keys != set().union(*keys):
             self.add(where, None, Fault(
                 'other-images', f'ann_file is {ann_file!r}, whose images are not those of the data '
                 f'set{"s" * (len(own) > 1)} {", ".join(own)}',
@@ -391,12 +390,6 @@ class _DataCheck:
 # MMDetection registers it without its scope.
 _EACH = ("evaluate each by a metric of its own: val_evaluator=dict(type='MultiDatasetsEvaluator', "
          'metrics=[...], dataset_prefixes=[...]) with one metric for each')
-
-
-def _image_keys(file: Annotations) -> set[tuple[Any, str]]:
-    names = file.columns['images']['file_name']
-    return {(hashable(key), str(name).rpartition('/')[2])
-            for key, name in zip(file.ids('images'), names, strict=True)}
 
 
 def _rise(values: Sequence[Any]) -> bool:
