@@ -1,12 +1,14 @@
 """Check an annotation file in COCO format, and its images; write a repaired copy."""
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.datasets.check import check_file, fix_file, show_faults
+from mmnasfpn.datasets.check import check_file, fix_file
 from mmnasfpn.datasets.image_rules import COLOR_TYPES
 from mmnasfpn.datasets.summary import to_tables
 from mmnasfpn.engine.cli import output_file, run_tool
@@ -39,17 +41,28 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    console = Console(emoji=False)
+    console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
     report = check_file(args.annotations, args.images, args.color_type)
     for part in to_tables(report['summary']) if 'summary' in report else ():
-        console.print(part, markup=False, highlight=False)
-    show_faults(console, report['faults'])
+        console.print(part)
     left = report['faults']
+    show(console, left or ['nothing is wrong'])
     if args.fix:
-        left = fix_file(console, report, args.fix, args.images, args.classes, args.color_type)
+        done, left = fix_file(report, args.fix, args.images, args.classes, args.color_type)
+        show(console, [f'{args.fix}: written', *(f'- {line}' for line in done or ['nothing to repair'])])
+        if any(fault['is_error'] for fault in left):
+            show(console, ['To be repaired by hand:', *left])
     if args.json:
         write_json(args.json, report)
     sys.exit(any(fault['is_error'] for fault in left))
+
+
+def show(console: Console, lines: Sequence[str | Mapping[str, Any]]) -> None:
+    for line in lines:
+        if not isinstance(line, str):  # a fault
+            kind = 'error' if line['is_error'] else 'warning'
+            line = f"{kind}: {line['text']}: {line['advice']} [{line['rule']}]"
+        console.print(line)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """What MMDetection or COCO's evaluator would trip over in an annotation file."""
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,12 +148,9 @@ def _ids(file: Annotations, use: Use) -> Iterator[Fault]:
 
 def _names(file: Annotations, use: Use) -> Iterator[Fault]:
     for part, key in (('images', 'file_name'), ('categories', 'name')):
-        values = file.columns[part][key]
-        wrong = [place for place, value in enumerate(values)
-                 if value is not MISSING and not (isinstance(value, str) and value)]
-        if wrong:
-            yield Fault('not-a-name', f'{_some_of(file, part, wrong)} a {key!r} that is no name, e.g. '
-                        f'{values[wrong[0]]!r}', 'write a text')
+        unnamed = [place for place, value in enumerate(file.columns[part][key])
+                   if not (isinstance(value, str) and value)]
+        yield from _odd_values(file, part, key, unnamed, 'not-a-name', 'no name', 'write a text')
     names = Counter(name for name in file.columns['categories']['name'] if isinstance(name, str))
     used = set(file.category_of.tolist())
     for name, times in names.items():
@@ -191,33 +188,32 @@ def _references(file: Annotations, use: Use) -> Iterator[Fault]:
 
 def _values(file: Annotations, use: Use) -> Iterator[Fault]:
     for row, key in enumerate(('height', 'width')):
-        values = file.columns['images'][key]
-        wrong = [place for place in np.flatnonzero(~(file.sizes[:, row] >= 1)).tolist()
-                 if values[place] is not MISSING]
-        if wrong:
-            yield Fault('no-image-size', f'{_some_of(file, "images", wrong)} a {key!r} that is no '
-                        f'number of pixels, e.g. {values[wrong[0]]!r}', 'write the size of the image',
-                        can_be_fixed=True)
-    values = file.columns['annotations']['bbox']
-    wrong = [place for place in np.flatnonzero(np.isnan(file.boxes).any(axis=1)).tolist()
-             if values[place] is not MISSING and not _is_box(values[place])]
-    if wrong:
-        yield Fault('not-a-box', f"{_some_of(file, 'annotations', wrong)} a 'bbox' that is not four "
-                    f'numbers, e.g. {str(values[wrong[0]])[:60]}',
-                    'write [x, y, width, height] in pixels')
-    values = file.columns['annotations']['area']
-    wrong = [place for place in np.flatnonzero(~np.isfinite(file.areas)).tolist()
-             if values[place] is not MISSING]
-    if wrong:
-        yield Fault('not-an-area', f"{_some_of(file, 'annotations', wrong)} an 'area' that is no "
-                    f'finite number, e.g. {values[wrong[0]]!r}', 'write the area in square pixels',
-                    can_be_fixed=True)
-    values = file.columns['annotations']['iscrowd']
-    wrong = [place for place, value in enumerate(values) if value not in (0, 1, MISSING)] if (
-        not set(map(type, values)) <= {int, bool} or not set(values) <= {0, 1}) else []
-    if wrong:
-        yield Fault('not-a-flag', f"{_some_of(file, 'annotations', wrong)} an 'iscrowd' that is "
-                    f'neither 0 nor 1, e.g. {values[wrong[0]]!r}', 'write 0 for a single object')
+        yield from _odd_values(file, 'images', key, np.flatnonzero(~(file.sizes[:, row] >= 1)),
+                               'no-image-size', 'no number of pixels', 'write the size of the image',
+                               can_be_fixed=True)
+    boxes, flags = (file.columns['annotations'][key] for key in ('bbox', 'iscrowd'))
+    unread = [place for place in np.flatnonzero(np.isnan(file.boxes).any(axis=1))
+              if not _is_box(boxes[place])]
+    yield from _odd_values(file, 'annotations', 'bbox', unread, 'not-a-box', 'not four numbers',
+                           'write [x, y, width, height] in pixels')
+    yield from _odd_values(file, 'annotations', 'area', np.flatnonzero(~np.isfinite(file.areas)),
+                           'not-an-area', 'no finite number', 'write the area in square pixels',
+                           can_be_fixed=True)
+    are_flags = set(map(type, flags)) <= {int, bool} and set(flags) <= {0, 1}
+    odd = [] if are_flags else [place for place, value in enumerate(flags) if value not in (0, 1)]
+    yield from _odd_values(file, 'annotations', 'iscrowd', odd, 'not-a-flag', 'neither 0 nor 1',
+                           'write 0 for a single object')
+
+
+def _odd_values(file: Annotations, part: str, key: str, places: Iterable[int], rule: str, what: str,
+                advice: str, can_be_fixed: bool = False) -> Iterator[Fault]:
+    """Yield the fault of values that are there, but are not what they must be, if there are some."""
+    values = file.columns[part][key]
+    odd = [int(place) for place in places if values[place] is not MISSING]
+    if odd:
+        article = 'an' if key[0] in 'ai' else 'a'
+        yield Fault(rule, f'{_some_of(file, part, odd)} {article} {key!r} that is {what}, e.g. '
+                    f'{values[odd[0]]!r:.60}', advice, can_be_fixed=can_be_fixed)
 
 
 def _boxes(file: Annotations, use: Use) -> Iterator[Fault]:
@@ -245,14 +241,14 @@ def _boxes(file: Annotations, use: Use) -> Iterator[Fault]:
     outside = finite & ~small & sized & ~has_size(file)
     flat = finite & ~small & ~outside & (file.areas <= 0)
     for rule, mask, what, in_evaluation, advice in (
-            ('box-without-size', small, 'a box less than a pixel wide or high', 'is never found',
+            ('box-without-size', small, 'a box less than a pixel wide or high', 'never finds',
              'repair or remove them'),
-            ('box-outside', outside, 'a box that does not overlap the image', 'is never found',
+            ('box-outside', outside, 'a box that does not overlap the image', 'never finds',
              'repair or remove them; is the size of the image right?'),
-            ('area-0', flat, "an 'area' of 0 or less", 'counts as small in evaluation',
+            ('area-0', flat, "an 'area' of 0 or less", 'counts as small',
              'write the area in square pixels')):
         if mask.any():
-            fates = ['MMDetection drops'] * use.trains + [in_evaluation] * use.evaluates
+            fates = ['training drops'] * use.trains + [f'evaluation {in_evaluation}'] * use.evaluates
             yield _lost(file, rule, mask, counted, f'{what}, which {" and ".join(fates)}', advice,
                         can_be_fixed=True)
     ignored = counted & file.is_ignored & ~file.is_crowd
@@ -283,7 +279,8 @@ def _nothing_to_use(file: Annotations, use: Use) -> Iterator[Fault]:
     empty = [name for place, name in enumerate(names)
              if not labels[place] and (use.classes is None or name in use.classes)]
     if empty:
-        yield Fault('class-without-boxes', f'{len(empty)} of the classes have no boxes to train with '
+        has = 'has' if len(empty) == 1 else 'have'
+        yield Fault('class-without-boxes', f'{len(empty)} of the classes {has} no boxes to train with '
                     f'({list_some(empty)})', 'the detector will not learn them', is_error=False)
 
 

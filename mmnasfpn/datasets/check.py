@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from mmnasfpn.datasets.annotation_rules import check_annotations
@@ -47,30 +46,27 @@ def check_file(ann_file: str | os.PathLike[str], folder: str | os.PathLike[str] 
         faults += check_images(
             folder, [names[place] for place in named], file.sizes[named], Reader(color_type),
             num_opened=None, progress=partial(track, description='Opening images', total=len(named)))
+    faults.sort(key=lambda fault: not fault.is_error)
     return dict(file=os.fspath(ann_file), faults=[asdict(fault) for fault in faults],
                 summary=summarize(file))
 
 
-def fix_file(console: Console, report: Mapping[str, Any], out: Path, folder: Path | None,
-             classes: Sequence[str], color_type: str) -> list[dict[str, Any]]:
-    """Write a repaired copy of a file that was checked, say what was done, and return what is left."""
-    done, faults = fix_annotations(report['file'], out, folder, classes, color_type)
-    # No copy of the annotations repairs an image.
-    left = [asdict(fault) for fault in faults] + [
-        fault for fault in report['faults'] if fault['rule'].startswith('image-')]
-    console.print(f'{out}: written', *(f'- {line}' for line in done or ['nothing to repair']), sep='\n',
-                  markup=False, highlight=False, soft_wrap=True)
-    if any(fault['is_error'] for fault in left):
-        console.print('To be repaired by hand:', markup=False)
-        show_faults(console, left)
-    return left
+def fix_file(report: Mapping[str, Any], out: str | os.PathLike[str],
+             folder: str | os.PathLike[str] | None = None, classes: Sequence[str] = (),
+             color_type: str = 'color') -> tuple[list[str], list[dict[str, Any]]]:
+    """Write a repaired copy of a file that was checked.
 
+    Args:
+        report (Mapping): What :func:`check_file` returned.
+        out (str | PathLike): The copy to write.
+        folder (str | PathLike | None): As for :func:`fix_annotations`.
+        classes (Sequence[str]): As for :func:`fix_annotations`.
+        color_type (str): As for :func:`fix_annotations`.
 
-def show_faults(console: Console, faults: Sequence[Mapping[str, Any]]) -> None:
-    """Print faults, a line each, errors first."""
-    for fault in sorted(faults, key=lambda fault: not fault['is_error']):
-        kind = 'error' if fault['is_error'] else 'warning'
-        console.print(f"{kind}: {fault['text']}: {fault['advice']} [{fault['rule']}]", markup=False,
-                      highlight=False, soft_wrap=True)
-    if not faults:
-        console.print('nothing is wrong')
+    Returns:
+        tuple[list[str], list[dict]]: What was done, and the faults that are left: of the copy, and of
+        the images, which no copy of the annotations repairs.
+    """
+    done, left = fix_annotations(report['file'], out, folder, classes, color_type)
+    of_images = [fault for fault in report['faults'] if fault['rule'].startswith('image-')]
+    return done, [*(asdict(fault) for fault in left), *of_images]
