@@ -1,4 +1,4 @@
-"""Checks before a run, where several processes run."""
+"""Checks and changes of a config before a run."""
 import pytest
 from mmengine.config import Config
 
@@ -33,3 +33,17 @@ def test_all_processes_end_by_what_one_found(monkeypatch, others, local_rank):
     others(DataReport(), ValueError('no boxes'))
     with pytest.raises(ValueError, match='no boxes'):
         run._check_data_once(Config(), (), frozenset())
+
+
+def test_each_part_of_a_data_set_gets_the_pipeline_of_test_time_augmentation():
+    def part(size):
+        return dict(type='CocoDataset', pipeline=[dict(type='Resize', scale=size), dict(type='Pack')])
+
+    cfg = Config(dict(model=dict(type='A'), test_dataloader=dict(dataset=dict(
+        type='ConcatDataset', datasets=[part(1), dict(type='RepeatDataset', dataset=part(2))]))))
+    run._use_tta(cfg)
+    first, second = cfg.test_dataloader.dataset.datasets
+    for number, leaf in ((1, first), (2, second.dataset)):
+        assert [transform.type for transform in leaf.pipeline] == ['Resize', 'TestTimeAug']
+        assert leaf.pipeline[0].scale == number
+    assert cfg.model.module.type == 'A'
