@@ -6,4 +6,4 @@ class UsageError(ValueError):
 
 
 class ConfigError(ValueError):
-    """A config that cannot be read: says which, where and why."""
+    """A config that cannot be read, or that nothing can be built from: says where and why."""

@@ -6,6 +6,7 @@ from rich.console import Console
 from mmnasfpn._files import write_json
 from mmnasfpn.analysis.model_tables import SAMPLERS_PART, check_markdown, write_markdown
 from mmnasfpn.engine.cli import (
+    MAX_TORCH_SEED,
     config_parser,
     load_parsed_config,
     needs_extra,
@@ -26,8 +27,8 @@ def parse_args() -> argparse.Namespace:
                         default=['controller', 'random', 'tpe'])
     parser.add_argument('--variants', nargs='+', default=[], metavar='NAME=VALUE',
                         help='arguments of the controller to try too: lr=0.002 batch_size=10,lr=0.005')
-    parser.add_argument('--seeds', type=whole_number(0), nargs='+', default=[0, 1, 2, 3, 4],
-                        help='(0 1 2 3 4)')
+    parser.add_argument('--seeds', type=whole_number(0, MAX_TORCH_SEED), nargs='+',
+                        default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--trials', type=whole_number(1), default=3000,
                         help='of each search (%(default)s)')
     parser.add_argument('--workers', type=whole_number(1), help='trials at a time')

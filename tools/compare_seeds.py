@@ -10,7 +10,14 @@ from rich.progress import track
 from mmnasfpn._files import write_json
 from mmnasfpn.analysis.model_tables import GENOTYPES_PART, SEEDS_PART, check_markdown, write_markdown
 from mmnasfpn.analysis.seeds import RunsFailed, draw_seeds, to_markdown, train_seeds, write_children
-from mmnasfpn.engine.cli import needs_extra, output_file, output_folder, run_tool, whole_number
+from mmnasfpn.engine.cli import (
+    MAX_NUMPY_SEED,
+    needs_extra,
+    output_file,
+    output_folder,
+    run_tool,
+    whole_number,
+)
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
 
@@ -24,8 +31,8 @@ def parse_args() -> argparse.Namespace:
                         help='and with as many random ones (%(default)s)')
     parser.add_argument('--space', metavar='CONFIG',
                         help="config whose search space the random ones are of (the config's own)")
-    parser.add_argument('--seeds', type=whole_number(0), nargs='+', default=[0, 1, 2, 3, 4],
-                        help='(0 1 2 3 4)')
+    parser.add_argument('--seeds', type=whole_number(0, MAX_NUMPY_SEED), nargs='+',
+                        default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--work-dir', default='work_dirs/seeds', type=output_folder,
                         help='where the runs are; the same command goes on with them (%(default)s)')
     parser.add_argument('--jobs', type=whole_number(1), default=1,

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mmnasfpn._files import write_json
 from mmnasfpn.engine.cli import (
+    MAX_TORCH_SEED,
     config_parser,
     load_parsed_config,
     needs_extra,
@@ -59,7 +60,8 @@ def parse_args() -> argparse.Namespace:
                         help='of Optuna, e.g. postgresql://user@host/name or journal:PATH (search.db in '
                              '--work-dir, or search.journal where files cannot be locked)')
     parser.add_argument('--study-name', default=STUDY_NAME, help='study in the storage (%(default)s)')
-    parser.add_argument('--seed', type=whole_number(0), default=0, help='(%(default)s)')
+    parser.add_argument('--seed', type=whole_number(0, MAX_TORCH_SEED), default=0,
+                        help='(%(default)s)')
     parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
                         help='how often a trial that failed is tried again (%(default)s)')
     parser.add_argument('--trial-timeout', type=seconds, metavar='SECONDS',

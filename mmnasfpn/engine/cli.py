@@ -17,6 +17,9 @@ from mmnasfpn.engine.run import load_config
 from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of, original_of
 from mmnasfpn.errors import UsageError
 
+#: The largest seeds that PyTorch and NumPy take. MMEngine seeds both.
+MAX_TORCH_SEED, MAX_NUMPY_SEED = 2**64 - 1, 2**32 - 1
+
 
 def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
     """Run a tool: an error of the user ends the process with one message, not with a traceback.
@@ -126,11 +129,15 @@ def add_speed(parser: argparse.ArgumentParser, *dtypes: str) -> None:
                         help='mixed precision, on a CPU or a GPU; by default as the config says')
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """Return a type of arguments: a whole number of at least ``least``."""
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a type of arguments: a whole number from ``least`` to ``most``, both included."""
+    limits = f'of at least {least}' + ('' if most is None else f' and at most {most}')
+
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f'{text!r} must be a whole number of at least {least}')
+        # Python reads no text of more than some thousand digits.
+        if not text.isdecimal() or len(text) > 1000 or int(text) < least or (
+                most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f'{text!r} must be a whole number {limits}')
         return int(text)
 
     return parse

@@ -50,6 +50,7 @@ def check_model(model: nn.Module, classes: Sequence[str] | None = None) -> None:
 
 
 def _check_num_classes(detector: nn.Module, classes: Sequence[str]) -> None:
+    wrong: dict[int, list[str]] = {}
     for name, module in detector.named_modules():
         number = getattr(module, 'num_classes', None)
         # Heads only, and no proposals or stuff, which have classes of their own.
@@ -57,8 +58,12 @@ def _check_num_classes(detector: nn.Module, classes: Sequence[str]) -> None:
                 and not isinstance(module, RPNHead | FusedSemanticHead)
                 and not name.endswith(('rpn_head', 'semantic_head'))
                 and not getattr(module, 'class_agnostic', False)):
-            raise ValueError(f'{name}: num_classes is {number}, but the data have {len(classes)} '
-                             f'classes ({list_some(classes)}): set it to {len(classes)}')
+            wrong.setdefault(number, []).append(name)
+    if wrong:
+        found = '; '.join(f'{", ".join(names)}: num_classes is {number}'
+                          for number, names in wrong.items())
+        raise ValueError(f'{found}, but the data have {len(classes)} classes ({list_some(classes)}): '
+                         f'set it to {len(classes)}')
 
 
 def _check_head(name: str, head: Any, neck: PyramidNeck) -> None:

@@ -20,12 +20,14 @@ from mmengine.runner import Runner
 from mmnasfpn._files import write_json
 from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
+from mmnasfpn.engine.config_checks import check_config
 from mmnasfpn.engine.data_config import leaves, metrics_of
 from mmnasfpn.engine.last_batch_hook import LastBatchHook
 from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
 from mmnasfpn.engine.resume_hook import ResumeHook
 from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
+from mmnasfpn.engine.user_errors import config_errors
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.registry import class_of
@@ -110,6 +112,11 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         FileNotFoundError, ValueError: If the data or the model do not fit the config, a checkpoint is
             refused, or an argument is impossible, before training starts.
     """
+    check_config(cfg, 'train', 'val')
+    if isinstance(resume, str) and Path(resume).is_dir():
+        raise UsageError(f'--resume is {resume!r}, which is a folder: name a checkpoint in it, e.g. '
+                         f"{os.path.join(resume, 'epoch_1.pth')}, or, to go on from its last one, give "
+                         '--work-dir with the folder and --resume without a value')
     if amp and dtype != 'fp32':
         raise UsageError(f'--amp is mixed precision of float16, and --dtype is {dtype}: leave one out')
     if amp:
@@ -118,7 +125,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
                              'config: the whole batch that the learning rate was chosen for')
         cfg.auto_scale_lr.enable = True
@@ -129,7 +136,8 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
     with trust_checkpoints(trust_checkpoint):
         runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'),
                                strict_checkpoint=bool(cfg.get('resume')))
-        runner.train()
+        with config_errors():  # of what the runner builds only now
+            runner.train()
 
 
 def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None,
@@ -167,7 +175,8 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
             argument is impossible; nothing is evaluated or written then.
     """
     if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but there is no such file')
+        what = 'that is a folder: name a file' if Path(checkpoint).is_dir() else 'there is no such file'
+        raise FileNotFoundError(f'checkpoint is {checkpoint!r}, but {what}')
     if out is not None and not os.fspath(out).endswith(('.pkl', '.pickle')):
         raise UsageError(f'--out is {os.fspath(out)!r}, but must end in .pkl or .pickle')
     _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
@@ -181,6 +190,7 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
     else:
         cfg.load_from = checkpoint
         _add_speed_hooks(cfg, channels_last, dtype, fuse)
+    check_config(cfg, 'test')
     if show or show_dir:
         _use_painting(cfg, draw=True, show=show, wait_time=wait_time,
                       test_out_dir=None if show_dir is None else os.fspath(show_dir))
@@ -190,7 +200,8 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
         runner = build_runner(cfg, ('test_dataloader',), strict_checkpoint=True)
         if out is not None:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=os.fspath(out)))
-        metrics = runner.test()
+        with config_errors():
+            metrics = runner.test()
     if json_path is not None and is_main_process():
         write_json(Path(json_path), dict(checkpoint=checkpoint, metrics=metrics), indent=2)
     return metrics
@@ -226,7 +237,8 @@ def build_runner(cfg: Config, dataloaders: tuple[str, ...], strict_checkpoint: b
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     _launch(cfg)
     data = _check_data_once(cfg, dataloaders, checked)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with config_errors():
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     data.warn()  # into the log of the run
     check_model(runner.model, data.classes)
     if isinstance(runner.model, OnnxDetector) and data.classes is not None:
@@ -283,17 +295,15 @@ def _launch(cfg: Config) -> None:
 
 def _use_painting(cfg: Config, **options: Any) -> None:
     """Let our hook paint in place of MMDetection's; one of the user's own stays."""
-    hook = cfg.default_hooks.get('visualization') or dict(type='mmdet.DetVisualizationHook')
+    hooks = cfg.get('default_hooks') or {}
+    hook = hooks.get('visualization') or dict(type='mmdet.DetVisualizationHook')
     if class_of(HOOKS, hook, cfg) is DetVisualizationHook:
         hook = {**hook, 'type': 'mmnasfpn.PaintHook'}
-    cfg.default_hooks.visualization = {**hook, **options}
+    cfg.default_hooks = {**hooks, 'visualization': {**hook, **options}}
 
 
 def _use_tta(cfg: Config) -> None:
-    """Wrap the model and replace the pipeline; MMDetection's names and defaults."""
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    """Wrap the model and replace the pipelines; MMDetection's names and defaults."""
     tta_model = cfg.get('tta_model') or dict(
         type='DetTTAModel',  # MMDetection registers it without its scope
         tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100))
@@ -302,5 +312,6 @@ def _use_tta(cfg: Config) -> None:
     flips = dict(type='TestTimeAug', transforms=[
         [dict(type='mmdet.RandomFlip', prob=1.), dict(type='mmdet.RandomFlip', prob=0.)],
         [dict(type='mmdet.PackDetInputs', meta_keys=meta_keys)]])
-    dataset.pipeline = cfg.get('tta_pipeline') or [*dataset.pipeline[:-1], flips]
+    for dataset in leaves(cfg.test_dataloader.dataset):
+        dataset.pipeline = cfg.get('tta_pipeline') or [*dataset.pipeline[:-1], flips]
     cfg.model = dict(**tta_model, module=cfg.model)

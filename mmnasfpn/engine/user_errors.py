@@ -1,11 +1,15 @@
 """Which errors are the user's, and what to tell about them."""
+import contextlib
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
 import torch
 
 import mmnasfpn
+from mmnasfpn.errors import ConfigError
 
 _PACKAGE = Path(mmnasfpn.__file__).resolve().parent
 _MEMORY_ADVICE = ('make the batch smaller (train_dataloader.batch_size), train in mixed precision '
@@ -13,6 +17,18 @@ _MEMORY_ADVICE = ('make the batch smaller (train_dataloader.batch_size), train i
 #: How Python says that a call lacks an argument or has one too many.
 _WRONG_ARGUMENTS = re.compile(r'\(\) (got an unexpected keyword argument|got multiple values|missing '
                               r'\d+ required|takes \d+ positional)')
+#: What the methods of MMEngine's runner build: the part of the config.
+_PARTS = dict(
+    __init__='', from_cfg='', setup_env='env_cfg', set_randomness='randomness',
+    build_log_processor='log_processor', build_logger='log_level', build_visualizer='visualizer',
+    build_model='model', wrap_model='model_wrapper_cfg', register_default_hooks='default_hooks',
+    register_custom_hooks='custom_hooks', build_train_loop='train_cfg', build_val_loop='val_cfg',
+    build_test_loop='test_cfg', build_optim_wrapper='optim_wrapper', scale_lr='auto_scale_lr',
+    _check_scheduler_cfg='param_scheduler', build_param_scheduler='param_scheduler')
+#: What its loops let it build for themselves.
+_PARTS_OF_LOOPS = dict(build_dataloader='dataloader', build_evaluator='evaluator')
+_BUILDERS = {'mmengine', 'mmdet', 'mmcv', 'torch'}
+_MAX_LENGTH = 600
 
 
 def is_users(error: BaseException, tool: str = '') -> bool:
@@ -51,6 +67,70 @@ def message_of(error: BaseException) -> str:
     if _is_out_of_memory(error):
         text = f"{text or 'out of memory'}: {_MEMORY_ADVICE}"
     return text or type(error).__name__
+
+
+@contextlib.contextmanager
+def config_errors() -> Iterator[None]:
+    """Say which part of a config is to blame where MMEngine, MMDetection or PyTorch cannot build it.
+
+    What they raise while a runner builds its parts, also those that it builds when training starts, is
+    most likely the config's. Errors of this package, of the machine and of the training itself stay as
+    they are, and so do those of other packages.
+
+    Raises:
+        ConfigError: From such an error.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = original_of(error)
+        frames = _frames(cause)
+        part, class_name = _part_being_built(frames)
+        if (part is None or isinstance(cause, OSError) or _is_out_of_memory(cause)
+                or _package_of(frames) not in _BUILDERS or not _can_be_of_a_value(cause, part)):
+            raise
+        text = ' '.join(message_of(cause).split())
+        if len(text) > _MAX_LENGTH:
+            text = f'{text[:_MAX_LENGTH]}...'
+        kind = '' if type(cause) is ValueError else type(cause).__name__
+        named = ': '.join(filter(None, (part, class_name, kind, text)))
+        raise ConfigError(f'the config does not work: {named} (MMNASFPN_TRACEBACK=1 shows '
+                          'where)') from error
+
+
+def _can_be_of_a_value(error: BaseException, part: str) -> bool:
+    """Tell whether a wrong value in a config can raise such an error; a device raises RuntimeErrors."""
+    return (isinstance(error, ValueError | LookupError | TypeError | AssertionError | AttributeError
+                       | ArithmeticError) or (part == 'model' and type(error) is RuntimeError))
+
+
+def _part_being_built(frames: list[FrameType]) -> tuple[str | None, str]:
+    """Return which part of the config a runner was building, and the class of it or in it.
+
+    The part is '' where it is not known, and None where the runner built nothing.
+    """
+    part, kind = None, ''
+    for frame in frames:
+        name = frame.f_code.co_name
+        if _module_of(frame) == 'mmengine.runner.runner':
+            if name in _PARTS:
+                part, kind = _PARTS[name] or part or '', ''
+            elif part in ('train_cfg', 'val_cfg', 'test_cfg') and name in _PARTS_OF_LOOPS:
+                part, kind = part.replace('cfg', _PARTS_OF_LOOPS[name]), ''
+        elif _module_of(frame) == 'mmengine.registry.build_functions':
+            kind = getattr(frame.f_locals.get('obj_cls'), '__name__', kind)
+    return part, kind
+
+
+def _package_of(frames: list[FrameType]) -> str:
+    """Return the package that raised an error, itself or by what it called of Python or NumPy."""
+    packages = (_module_of(frame).partition('.')[0] for frame in reversed(frames))
+    return next((package for package in packages
+                 if package != 'numpy' and package not in sys.stdlib_module_names), '')
+
+
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get('__name__'))
 
 
 def concerns_one_process(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ from mmnasfpn.engine.cli import (
     output_folder,
     run_tool,
 )
-from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of
+from mmnasfpn.engine.user_errors import concerns_one_process, config_errors, is_users, message_of
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search.run import SearchFailed
@@ -79,6 +79,9 @@ def within(file, text, **names):
     ('train', ['TINY', '--cfg-options', 'model.neck.stack_times=0'], 1, 'stack_times is 0'),
     ('train', ['TINY', '--work-dir', 'TINY'], 2, 'is a file: name a folder'),
     ('train', ['TINY', '--amp', '--dtype', 'bf16'], 2, 'leave one out'),
+    ('train', ['TINY', '--resume', 'FOLDER.json'], 2, "--resume is 'FOLDER.json', which is a folder"),
+    ('train', ['EMPTY.py'], 1, 'model is missing in the config'),
+    ('test', ['TINY', 'FOLDER.json'], 1, "is 'FOLDER.json', but that is a folder"),
     ('test', ['TINY', 'none.pth'], 1, "checkpoint is 'none.pth'"),
     ('test', ['none.py', 'x.pth', '--json', 'm.txt'], 2, 'm.txt must end in .json'),
     ('test', ['none.py', 'x.pth', '--json', 'TINY/m.json'], 2, 'cannot be written'),
@@ -101,6 +104,9 @@ def within(file, text, **names):
     ('benchmark_stacks', ['TINY', '--way', 'onnx', '--mode', 'train'], 2, '--mode train'),
     ('search', ['TINY', '--work-dir', 'w', '--cfg-options', 'search_space=dict'], 1, 'search_space'),
     ('search', ['TINY', '--work-dir', 'TINY'], 2, 'is a file: name a folder'),
+    ('search', ['TINY', '--work-dir', 'w', '--seed', 2**64], 2, 'and at most 18446744073709551615'),
+    ('compare_samplers', ['TINY', '--seeds', 0, 2**64], 2, 'and at most 18446744073709551615'),
+    ('compare_seeds', ['TINY', '--seeds', 2**32], 2, 'and at most 4294967295'),
     ('compare_samplers', ['TINY', '--variants', 'lr'], 1, 'must be NAME=VALUE'),
     ('compare_seeds', ['TINY', '--picture', 'p.jpg'], 2, 'must end in .png'),
     ('demo', ['--json', 'FOLDER.json'], 2, 'is a folder: name a file'),
@@ -119,6 +125,7 @@ def test_errors_of_the_user_end_a_tool_with_one_message(
     (tmp_path / 'FOLDER.json').mkdir()
     (tmp_path / 'FOLDER.json/a').touch()
     (tmp_path / 'EXISTS.pth').touch()
+    (tmp_path / 'EMPTY.py').touch()
     found = run(tool, *(str(argument).replace('TINY', str(tiny_config)) for argument in arguments))
     stderr = capsys.readouterr().err
     assert found == status
@@ -126,6 +133,47 @@ def test_errors_of_the_user_end_a_tool_with_one_message(
     message = stderr[stderr.index(f'{tool}.py: error: '):]
     assert re.search(re.escape(words).replace(r'\ ', r'\s+'), message)
     assert stderr.count('error: ') == 1
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (['val_dataloader.persistent_workers=True'], 'val_dataloader: persistent_workers option needs'),
+    (['train_dataloader.batch_size=0'], 'train_dataloader: batch_size should be a positive'),
+    (['optim_wrapper.optimizer.lr=abc'], "optim_wrapper: AdamW: TypeError: '<=' not supported"),
+    (['param_scheduler.0.begin=5', 'param_scheduler.0.end=3'], 'param_scheduler: LinearLR: end should'),
+    (['randomness.seed=-1'], 'randomness: Seed must be between'),
+    (['model.backbone.depth=19'], 'model: ResNet: KeyError: invalid depth 19'),
+    (['log_level=FOO'], 'log_level: KeyError: FOO'),
+    (['val_evaluator.metric=foo'], "val_evaluator: CocoMetric: KeyError: metric should be one of")])
+def test_what_cannot_be_built_from_a_config_is_told_by_its_part(
+        run, tiny_config, capsys, options, words):
+    assert run('train', tiny_config, '--cfg-options', *options) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f'train.py: error: the config does not work: {words}')
+
+
+BUILD = 'def build_model(): fail()\ndef run(): fail()\n'
+
+
+def raise_in(module, error):
+    return lambda: exec(f'def fail():\n  raise {error}\nfail()', {'__name__': module})
+
+
+@pytest.mark.parametrize(('method', 'fail', 'expected'), [
+    ('build_model', raise_in('torch.nn', 'ValueError("x" * 999)'), ConfigError),
+    ('build_model', raise_in('torch.nn', 'RuntimeError("negative dimension")'), ConfigError),
+    ('build_model', raise_in('torch.nn', 'MemoryError()'), MemoryError),
+    ('build_model', raise_in('torch.nn', 'OSError()'), OSError),
+    ('build_model', raise_in('mmnasfpn.models', 'KeyError("x")'), KeyError),
+    ('build_model', raise_in('users_module', 'ValueError("x")'), ValueError),
+    ('run', raise_in('torch.nn', 'ValueError("x")'), ValueError)])
+def test_only_errors_of_building_from_a_config_are_the_configs(method, fail, expected):
+    runner = {'__name__': 'mmengine.runner.runner', 'fail': fail}
+    exec(BUILD, runner)
+    with pytest.raises(expected) as caught, config_errors():
+        runner[method]()
+    assert type(caught.value) is expected
+    if expected is ConfigError:
+        assert len(str(caught.value)) < 700 and caught.value.__cause__ is not None
 
 
 def test_under_mim_the_message_is_the_last_thing_before_its_traceback(tmp_path, tool_env):

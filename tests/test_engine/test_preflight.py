@@ -509,7 +509,9 @@ def mask_rcnn(num_classes, num_masks):
 
 @pytest.mark.parametrize(('numbers', 'words'), [
     ((2, 3), 'roi_head.bbox_head: num_classes is 2, but the data have 3 classes'),
-    ((3, 80), 'roi_head.mask_head: num_classes is 80, but the data have 3 classes')])
+    ((3, 80), 'roi_head.mask_head: num_classes is 80, but the data have 3 classes'),
+    ((80, 80), 'roi_head.bbox_head, roi_head.mask_head: num_classes is 80, but the data have 3 classes'),
+    ((2, 80), 'roi_head.bbox_head: num_classes is 2; roi_head.mask_head: num_classes is 80, but the')])
 def test_each_head_predicts_the_classes_of_the_data(numbers, words):
     with pytest.raises(ValueError, match=words):
         check_model(mask_rcnn(*numbers), ('circle', 'square', 'triangle'))

@@ -1,4 +1,4 @@
-"""Checks before a run, also where several processes run."""
+"""Checks and changes of a config before a run, also where several processes run."""
 import pytest
 from mmengine.config import Config
 
@@ -45,3 +45,17 @@ def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, output):
         test_evaluator=[dict(type='CocoMetric', ann_file='data/other.json')]))
     with pytest.raises(UsageError, match='would be written over'):
         run.test(cfg, 'a.json', json_path=str(tmp_path / output))
+
+
+def test_each_part_of_a_data_set_gets_the_pipeline_of_test_time_augmentation():
+    def part(size):
+        return dict(type='CocoDataset', pipeline=[dict(type='Resize', scale=size), dict(type='Pack')])
+
+    cfg = Config(dict(model=dict(type='A'), test_dataloader=dict(dataset=dict(
+        type='ConcatDataset', datasets=[part(1), dict(type='RepeatDataset', dataset=part(2))]))))
+    run._use_tta(cfg)
+    first, second = cfg.test_dataloader.dataset.datasets
+    for number, leaf in ((1, first), (2, second.dataset)):
+        assert [transform.type for transform in leaf.pipeline] == ['Resize', 'TestTimeAug']
+        assert leaf.pipeline[0].scale == number
+    assert cfg.model.module.type == 'A'
