@@ -40,6 +40,10 @@ def check_config(cfg: Config, mode: str, *others: str) -> None:
         if cfg.get(f'{name}_dataloader') is not None:
             _check_dataloader(cfg, f'{name}_dataloader')
     if mode == 'train' and isinstance(cfg.train_cfg, Mapping):
+        for key in ('max_epochs', 'max_iters'):
+            length = cfg.train_cfg.get(key)
+            if isinstance(length, int) and length < 1:
+                raise ConfigError(f'train_cfg.{key} is {length!r}, but must be at least 1')
         interval = cfg.train_cfg.get('val_interval', 1)
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
             raise ConfigError(f'train_cfg.val_interval is {interval!r}, but must be a whole number of '

@@ -30,6 +30,8 @@ def make_config(**changes):
     (dict(test_cfg=dict()), 'test_dataloader and test_evaluator are missing'),
     (dict(train_dataloader=3), 'train_dataloader has no data set'),
     (dict(val_dataloader=dict(batch_size=1)), 'val_dataloader has no data set'),
+    (dict(train_cfg=dict(max_epochs=0)), 'train_cfg.max_epochs is 0'),
+    (dict(train_cfg=dict(max_iters=-3)), 'train_cfg.max_iters is -3'),
     *((dict(train_cfg=dict(max_epochs=1, val_interval=value)), 'val_interval is')
       for value in (0, -1, 1.5, 'abc', True)),
 ])
