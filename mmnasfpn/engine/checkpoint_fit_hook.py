@@ -41,8 +41,15 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights of the checkpoint, and the classes that it was trained with."""
+        trained = classes_of(checkpoint)
         if self.strict and self.classes is not None:
-            check_classes(classes_of(checkpoint), self.classes)
+            check_classes(trained, self.classes)
+        elif trained and self.classes and list(trained) != list(self.classes) and (
+                sorted(trained) == sorted(self.classes)):
+            runner.logger.warning(
+                'The checkpoint was trained with the same classes in another order, '
+                f'{show_names(trained)}: its head begins with the weights of other classes. Give the '
+                'data sets the order of the checkpoint to keep what it has learned')
         check_fit(unwrapped(runner.model), state_dict_of(checkpoint), self.strict)
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '

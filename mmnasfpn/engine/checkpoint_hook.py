@@ -32,14 +32,18 @@ class AtomicLocalBackend(LocalBackend):
         says so.
         """
         path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f'{path.name}.unfinished')
-        with open(unfinished, 'wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        _sync_folder(path.parent)  # the rename itself
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, 'wb') as file:
+                file.write(obj)
+                file.flush()
+                _sync(file.fileno(), path.parent)
+            unfinished.replace(path)
+            _sync_folder(path.parent)  # the rename itself
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text as :meth:`put` does."""
@@ -49,19 +53,28 @@ class AtomicLocalBackend(LocalBackend):
 def _sync_folder(path: Path) -> None:
     try:
         folder = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-        _warn_of_unsynced_folders(path, error)
+        _go_on_unless_it_matters(path, error)
+        return
+    try:
+        _sync(folder, path)
+    finally:
+        os.close(folder)
 
 
-def _warn_of_unsynced_folders(path: Path, error: OSError) -> None:
-    """Say what is at stake, once in a process."""
+def _sync(file: int, folder: Path) -> None:
+    """Sync an open file or folder, where the file system can."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        _go_on_unless_it_matters(folder, error)
+
+
+def _go_on_unless_it_matters(path: Path, error: OSError) -> None:
+    """Warn, once in a process, of a file system that cannot sync; raise any other error."""
     global _has_warned
+    if error.errno not in _CANNOT_SYNC:
+        raise error
     if not _has_warned:
         _has_warned = True
         print_log(f'{path} is on a file system that cannot sync folders ({error.strerror}). Checkpoints '

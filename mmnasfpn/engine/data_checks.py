@@ -137,7 +137,8 @@ class _DataCheck:
             parts.append([data_set for data_set in found if data_set is not None])
         data_sets = [data_set for part in parts for data_set in part]
         self.data_sets += data_sets
-        if trains or is_submission or not metrics:
+        is_known = len(data_sets) == len(list(leaves(loader.dataset)))
+        if trains or is_submission or not metrics or not is_known:
             return
         coco = [metric for metric in metrics if self._is_coco(metric)]
         if coco and self._is_whole(key, loader, data_sets):

@@ -44,6 +44,9 @@ def odd_part_of(dataset: Any) -> str | None:
         value = dataset.get(name)
         if value is not None and not isinstance(value, kinds):
             return f'{name} is {value!r:.40}, but must be {what}'
+    min_size = (dataset.get('filter_cfg') or {}).get('min_size', 0)
+    if not isinstance(min_size, int | float):
+        return f'filter_cfg.min_size is {min_size!r:.40}, but must be a number of pixels'
     if not all(isinstance(transform, Mapping) for transform in dataset.get('pipeline') or ()):
         return 'pipeline has a transform that is no dict'
     return None

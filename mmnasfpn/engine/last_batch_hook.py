@@ -1,4 +1,4 @@
-"""Find a batch of one image under batch normalisation before the training comes to it."""
+"""Find what is wrong with the batches of a training before it comes to them."""
 import contextlib
 import copy
 import random
@@ -22,7 +22,7 @@ from mmnasfpn.registry import HOOKS
 
 @HOOKS.register_module()
 class LastBatchHook(Hook):
-    """Refuse, before the first step, a batch of one image that batch normalisation cannot train on.
+    """Refuse, before the first step, no batch at all, or one that batch normalisation cannot train on.
 
     Of one image, a map of 1x1, as the coarsest level of a small image is, has a single value for each
     channel, and no variance. PyTorch refuses that, perhaps only at the end of the first epoch, where the
@@ -36,6 +36,7 @@ class LastBatchHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Look for such a batch, and what the norms would see of it."""
         loader: Any = runner.train_dataloader
+        _refuse_no_batches(loader)
         if runner.iter >= runner.max_iters or not _has_batch_of_one(loader, runner.max_iters):
             return
         model = unwrapped(runner.model)
@@ -53,6 +54,8 @@ class LastBatchHook(Hook):
             batch = (f'the last batch of each epoch has 1 image, of {len(loader.batch_sampler.sampler)} '
                      f'images with a batch_size of {batch_size}')
             advice = f'set another batch_size, or leave it out by train_dataloader=dict({drop})'
+            if len(loader.batch_sampler.sampler) == 1:  # which would leave out all
+                advice = 'give it more images'
         if get_world_size() > 1:
             batch += ' in each process'
         single = [name for name, values in _values_of_one_image(model, loader.dataset, norms).items()
@@ -65,6 +68,20 @@ class LastBatchHook(Hook):
         if batch_size > 1:
             runner.logger.warning(f'train_dataloader: {batch}, so that the statistics of batch '
                                   f'normalisation are poor there: {advice}')
+
+
+def _refuse_no_batches(loader: Any) -> None:
+    try:
+        if len(loader) > 0:
+            return
+        images = len(loader.batch_sampler.sampler)
+    except TypeError:  # a stream
+        return
+    batch_size = loader.batch_sampler.batch_size
+    raise ValueError(
+        'train_dataloader: there is not a single batch, since drop_last leaves out all of the '
+        f'{images} images of a process where batch_size is {batch_size}: set a smaller batch_size, or '
+        'drop_last=False')
 
 
 def _has_batch_of_one(loader: Any, max_iters: int) -> bool:

@@ -33,7 +33,7 @@ def only_one(work_dir: Path) -> Iterator[None]:
             work_dir.mkdir(parents=True, exist_ok=True)
             _acquire(lock, work_dir)
         except OSError as error:
-            raise ValueError(f'the work dir {work_dir} cannot be written: {error}') from None
+            raise ValueError(f'the work dir {work_dir} cannot be written or locked: {error}') from None
         yield
     finally:
         lock.release()

@@ -1,5 +1,6 @@
 """A checkpoint that does not fit is refused before anything runs; nothing is written then."""
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from mmdet.apis import DetInferencer
 from mmdet.models import necks as mmdet_necks
 from mmengine.registry import MODELS, init_default_scope
 
-from mmnasfpn.engine.checkpoint_fit_hook import check_fit
+from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_fit
 from mmnasfpn.engine.run import load_config, train
 from mmnasfpn.engine.run import test as run_test
 from mmnasfpn.safe_checkpoints import CheckpointError
@@ -182,3 +183,14 @@ def test_a_checkpoint_of_other_classes_is_a_start_for_ones_own(tiny_config, tmp_
     cfg.experiment_name = cfg.visualizer.name = tmp_path.name
     bring_in('load_from', cfg, checkpoint)
     assert (tmp_path / 'w' / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize(('trained', 'number'), [
+    (('b', 'a'), 1), (('a', 'b'), 0), (['a', 'b'], 0), (('a', 'c'), 0), (None, 0)])
+def test_a_start_with_the_same_classes_in_another_order_is_warned_of(trained, number):
+    warned = []
+    runner = SimpleNamespace(model=torch.nn.Module(), _resume=False,
+                             logger=SimpleNamespace(warning=warned.append))
+    CheckpointFitHook(False, ('a', 'b')).after_load_checkpoint(
+        runner, dict(state_dict={}, meta=dict(dataset_meta=dict(classes=trained))))
+    assert len(warned) == number

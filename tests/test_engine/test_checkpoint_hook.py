@@ -209,6 +209,21 @@ def test_where_folders_cannot_be_synced_files_are_written_with_one_warning(
 @pytest.mark.parametrize('error', [errno.EIO, errno.ENOSPC])
 def test_a_disk_that_fails_is_an_error_still(tmp_path, monkeypatch, error):
     logged = let_folders_fail(monkeypatch, 'fsync', error)
-    with pytest.raises(OSError, match=os.strerror(error)):
+    with pytest.raises(OSError, match=f'{os.strerror(error)}.*a.pth'):
         AtomicLocalBackend().put(b'weights', tmp_path / 'a.pth')
     assert logged == []
+
+
+@pytest.mark.parametrize(('error', 'is_written'), [(errno.ENOSYS, True), (errno.EIO, False)])
+def test_files_that_cannot_be_synced_are_written_and_failed_ones_leave_nothing(
+        tmp_path, monkeypatch, error, is_written):
+    def fsync(file):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    monkeypatch.setattr(checkpoint_hook, '_has_warned', False)
+    try:
+        AtomicLocalBackend().put(b'weights', tmp_path / 'a.pth')
+    except OSError as failed:
+        assert failed.filename == str(tmp_path / 'a.pth')  # noqa: PT017
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth'] * is_written

@@ -140,3 +140,13 @@ def test_the_check_changes_neither_random_numbers_nor_the_model(model):
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_training_without_a_single_batch_is_refused(model):
+    with pytest.raises(ValueError, match='not a single batch.* all of the 9 images .*batch_size is 10'):
+        check(model, batch_size=10, drop_last=True)
+
+
+def test_one_image_alone_is_not_to_be_dropped(model):
+    with pytest.raises(ValueError, match='give it more images'):
+        check(model, images=1)

@@ -202,7 +202,7 @@ def split_val(data_root):
 
 
 def coco_metric(data_root, name, **changes):
-    return dict(type='CocoMetric', ann_file=str(data_root / f'annotations/{name}.json'), **changes)
+    return dict(type='CocoMetric', ann_file=f'{data_root}/annotations/{name}.json', **changes)
 
 
 def reverse_categories(data):
@@ -417,7 +417,9 @@ def test_an_evaluator_without_a_file_is_handed_the_boxes(cfg, data_root):
 @pytest.mark.parametrize(('changes', 'words'), [
     (dict(data_root=3), 'data_root is 3'), (dict(ann_file=['a.json']), 'ann_file is'),
     (dict(data_prefix='train/'), "data_prefix is 'train/', but must be a dict"),
-    (dict(filter_cfg=[1]), 'filter_cfg is'), (dict(pipeline=['Resize']), 'pipeline has a transform'),
+    (dict(filter_cfg=[1]), 'filter_cfg is'),
+    (dict(filter_cfg=dict(min_size=None)), 'min_size is None'),
+    (dict(pipeline=['Resize']), 'pipeline has a transform'),
     (dict(metainfo=('circle',)), 'metainfo is'), (dict(datasets=None), 'datasets is'),
     (dict(data_prefix=None), 'data_prefix has no img'), (dict(data_prefix={}), 'has no img')])
 def test_odd_values_of_a_config_are_named(cfg, changes, words):
@@ -433,8 +435,10 @@ def test_a_dataloader_without_a_data_set_is_named(cfg):
 
 
 def test_classes_that_are_given_twice_are_named(cfg):
-    cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'square', 'square')
-    refused(cfg, ValueError, "('square',) are given twice")
+    cfg.val_evaluator = coco_metric(cfg.val_dataloader.dataset.data_root, 'val')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.metainfo = dict(classes=('circle', 'square', 'square'))
+        refused(cfg, ValueError, "('square',) are given twice")
 
 
 @pytest.mark.parametrize('changes', [
