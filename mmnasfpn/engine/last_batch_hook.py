@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import BatchSampler
 
 from mmnasfpn.engine.checkpoint_fit_hook import unwrapped
+from mmnasfpn.engine.preflight import modes_restored
 from mmnasfpn.registry import HOOKS
 
 
@@ -102,7 +103,7 @@ def _has_batch_of_one(loader: Any, max_iters: int) -> bool:
 
 def _norms_in_training(model: nn.Module) -> dict[str, nn.Module]:
     """Return the batch norms by name that use the statistics of each process's batch."""
-    with _modes_restored(model):
+    with modes_restored(model):
         model.train()  # which leaves out what is frozen
         return {name: module for name, module in model.named_modules()
                 if isinstance(module, _BatchNorm) and module.training
@@ -124,7 +125,7 @@ def _values_of_one_image(model: Any, dataset: Any, norms: dict[str, nn.Module]) 
 
     handles = [norm.register_forward_hook(note(name)) for name, norm in norms.items()]
     try:
-        with torch.no_grad(), _random_states_restored(), _modes_restored(model):
+        with torch.no_grad(), _random_states_restored(), modes_restored(model):
             sample = copy.deepcopy(dataset)[0]
             batch = copy.deepcopy(model.data_preprocessor)(
                 dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]), True)
@@ -139,16 +140,6 @@ def _values_of_one_image(model: Any, dataset: Any, norms: dict[str, nn.Module]) 
         for handle in handles:
             handle.remove()
     return seen
-
-
-@contextlib.contextmanager
-def _modes_restored(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @contextlib.contextmanager

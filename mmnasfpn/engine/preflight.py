@@ -1,5 +1,6 @@
 """Find mistakes in a config before any training starts."""
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from mmnasfpn.engine.data_checks import check_data
 from mmnasfpn.engine.data_report import DataReport
 from mmnasfpn.models.necks import PyramidNeck
 
-__all__ = ['DataReport', 'check_data', 'check_model']
+__all__ = ['DataReport', 'check_data', 'check_model', 'modes_restored']
 
 
 def check_model(model: nn.Module, classes: Sequence[str] | None = None) -> None:
@@ -36,15 +37,10 @@ def check_model(model: nn.Module, classes: Sequence[str] | None = None) -> None:
     neck = getattr(detector, 'neck', None)
     if not isinstance(neck, PyramidNeck):
         return
-    modes = {module: module.training for module in detector.modules()}
-    try:
+    with torch.no_grad(), modes_restored(detector):
         detector.eval()
         device = next(detector.parameters()).device
-        with torch.no_grad():
-            neck.check_inputs(detector.backbone(torch.zeros(1, 3, 128, 128, device=device)))
-    finally:
-        for module, training in modes.items():
-            module.training = training
+        neck.check_inputs(detector.backbone(torch.zeros(1, 3, 128, 128, device=device)))
     for name in ('bbox_head', 'rpn_head'):
         _check_head(name, getattr(detector, name, None), neck)
 
@@ -64,6 +60,17 @@ def _check_num_classes(detector: nn.Module, classes: Sequence[str]) -> None:
                           for number, names in wrong.items())
         raise ValueError(f'{found}, but the data have {len(classes)} classes ({list_some(classes)}): '
                          f'set it to {len(classes)}')
+
+
+@contextlib.contextmanager
+def modes_restored(model: nn.Module) -> Iterator[None]:
+    """Leave each module of a model in training or evaluation mode as it was."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def _check_head(name: str, head: Any, neck: PyramidNeck) -> None:
