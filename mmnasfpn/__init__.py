@@ -2,7 +2,7 @@
 
 Importing the package checks that fitting OpenMMLab packages are there and makes it known to
 MMEngine: ``mmnasfpn.NASFPN`` resolves in any registry and ``mmnasfpn::nasfpn/<config>.py`` in
-any ``_base_``. From then on MMEngine reads checkpoints weights only (``mmnasfpn.safe_checkpoints``).
+any ``_base_``. From then on MMEngine reads checkpoints weights only (``mmnasfpn.checkpoints.safe``).
 """
 from types import ModuleType
 
@@ -18,7 +18,7 @@ MODULE2PACKAGE.setdefault('mmnasfpn', 'mmnasfpn')
 
 
 def _guard_checkpoints(checkpoint_module: ModuleType) -> None:
-    from mmnasfpn.safe_checkpoints import guard  # needs torch
+    from mmnasfpn.checkpoints.safe import guard  # needs torch
     guard(checkpoint_module)
 
 

@@ -8,12 +8,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
+import mmnasfpn.genotypes.architecture
 import mmnasfpn.genotypes.genotype
 import mmnasfpn.genotypes.zoo
 import mmnasfpn.models.backbones.amoebanet
 import mmnasfpn.models.necks.fpn
 import mmnasfpn.models.necks.nasfpn
-import mmnasfpn.search.architecture
 import mmnasfpn.search.space
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import Genotype, get_genotype
@@ -31,7 +31,7 @@ CONFIGS = [block for block in PYTHON if '_base_ =' in block]
 
 @pytest.mark.parametrize('module', [
     mmnasfpn.genotypes.genotype, mmnasfpn.genotypes.zoo, mmnasfpn.models.backbones.amoebanet,
-    mmnasfpn.models.necks.fpn, mmnasfpn.models.necks.nasfpn, mmnasfpn.search.architecture,
+    mmnasfpn.models.necks.fpn, mmnasfpn.models.necks.nasfpn, mmnasfpn.genotypes.architecture,
     mmnasfpn.search.space], ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module):
     result = doctest.testmod(module)

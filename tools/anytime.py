@@ -5,9 +5,9 @@ from dataclasses import asdict
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.analysis.anytime import draw_anytime, to_markdown
-from mmnasfpn.analysis.model_tables import ANYTIME_PART, check_markdown, write_markdown
-from mmnasfpn.engine.anytime import evaluate_anytime
+from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn.anytime.evaluate import evaluate_anytime
+from mmnasfpn.anytime.report import ANYTIME_PART, draw_anytime, to_markdown
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 

@@ -3,10 +3,9 @@ import argparse
 
 import torch
 
-from mmnasfpn.analysis.benchmark import CONVOLUTIONS, FPN, MMDET, OURS, draw, to_markdown
-from mmnasfpn.analysis.model_tables import BENCHMARK_PARTS
-from mmnasfpn.engine.benchmark import SWITCHES, WAYS, Setting, contenders, ways_of
-from mmnasfpn.engine.benchmark_cli import benchmark_parser, parse_benchmark, run_benchmark
+from mmnasfpn.benchmark.cases import SWITCHES, WAYS, Setting, contenders, ways_of
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, run_benchmark
+from mmnasfpn.benchmark.measure import BENCHMARK_PARTS, CONVOLUTIONS, FPN, MMDET, OURS, draw, to_markdown
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 MODELS = {'nasfpn': OURS, 'convolutions': CONVOLUTIONS, 'mmdet': MMDET, 'fpn': FPN}

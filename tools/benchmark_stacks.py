@@ -3,10 +3,9 @@ import argparse
 
 import torch
 
-from mmnasfpn.analysis.benchmark import draw_growth, growth_to_markdown
-from mmnasfpn.analysis.model_tables import GROWTH_PARTS
-from mmnasfpn.engine.benchmark import SWITCHES, Setting, growth
-from mmnasfpn.engine.benchmark_cli import benchmark_parser, parse_benchmark, run_benchmark
+from mmnasfpn.benchmark.cases import SWITCHES, Setting, growth
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, run_benchmark
+from mmnasfpn.benchmark.measure import GROWTH_PARTS, draw_growth, growth_to_markdown
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 

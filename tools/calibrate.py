@@ -5,9 +5,9 @@ from dataclasses import asdict
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.analysis.anytime import latency_to_markdown
-from mmnasfpn.analysis.latency import summarize
-from mmnasfpn.engine.anytime import calibrate, count_exits
+from mmnasfpn.anytime.evaluate import calibrate, count_exits
+from mmnasfpn.anytime.latency import summarize
+from mmnasfpn.anytime.report import latency_to_markdown
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 

@@ -8,8 +8,16 @@ from rich.console import Console
 from rich.progress import track
 
 from mmnasfpn._files import write_json
-from mmnasfpn.analysis.model_tables import GENOTYPES_PART, SEEDS_PART, check_markdown, write_markdown
-from mmnasfpn.analysis.seeds import RunsFailed, draw_seeds, to_markdown, train_seeds, write_children
+from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn.benchmark.seeds import (
+    GENOTYPES_PART,
+    SEEDS_PART,
+    RunsFailed,
+    draw_seeds,
+    to_markdown,
+    train_seeds,
+    write_children,
+)
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
     needs_extra,

@@ -2,9 +2,9 @@
 import argparse
 from pathlib import Path
 
-from mmnasfpn.analysis.genotype_drawing import SUFFIXES, draw_boxes, draw_graph
 from mmnasfpn.engine.cli import output_file, run_tool
 from mmnasfpn.genotypes import GENOTYPES, get_genotype
+from mmnasfpn.visualization.genotype_drawing import SUFFIXES, draw_boxes, draw_graph
 
 STYLES = dict(graph=draw_graph, boxes=draw_boxes)
 

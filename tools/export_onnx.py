@@ -2,8 +2,8 @@
 import argparse
 
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
-from mmnasfpn.engine.export import export_checkpoint
 from mmnasfpn.export import MAX_CANDIDATES
+from mmnasfpn.export.run import export_checkpoint
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,1 +1,1 @@
-"""Look at results: pictures and tables."""
+"""What a detector costs and how good it is: parameters, FLOPs, COCO's metrics."""

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from mmengine.fileio import get_file_backend
 
+from mmnasfpn.checkpoints.atomic import ATOMIC_BACKEND
+from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
 from mmnasfpn.converters.mmdet import convert_mmdet_checkpoint
 from mmnasfpn.converters.tensorflow import convert_tf_neck, read_tf_variables
-from mmnasfpn.engine.checkpoint_hook import ATOMIC_BACKEND
 from mmnasfpn.errors import UsageError
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG
-from mmnasfpn.safe_checkpoints import load_checkpoint, trust_checkpoints
 
 
 def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str | os.PathLike[str],

@@ -18,20 +18,20 @@ from mmengine.registry import HOOKS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from mmnasfpn._files import write_json
+from mmnasfpn.checkpoints.fit import CheckpointFitHook, check_classes
+from mmnasfpn.checkpoints.safe import trust_checkpoints
 from mmnasfpn.datasets.annotations import FileStamp
-from mmnasfpn.engine.checkpoint_fit_hook import CheckpointFitHook, check_classes
-from mmnasfpn.engine.config_checks import check_config
-from mmnasfpn.engine.data_config import leaves, metrics_of
-from mmnasfpn.engine.last_batch_hook import LastBatchHook
-from mmnasfpn.engine.no_detections_hook import NoDetectionsHook
+from mmnasfpn.engine.hooks.last_batch import LastBatchHook
+from mmnasfpn.engine.hooks.no_detections import NoDetectionsHook
+from mmnasfpn.engine.hooks.resume import ResumeHook
+from mmnasfpn.engine.hooks.schedule import ResumedScheduleHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
-from mmnasfpn.engine.resume_hook import ResumeHook
-from mmnasfpn.engine.schedule_hook import ResumedScheduleHook
+from mmnasfpn.engine.preflight.config import check_config
+from mmnasfpn.engine.preflight.data_config import leaves, metrics_of
 from mmnasfpn.engine.user_errors import config_errors
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.registry import class_of
-from mmnasfpn.safe_checkpoints import trust_checkpoints
 
 #: How a model can compute, as :func:`train` and :func:`test` take it, and what that is to autocast.
 DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')

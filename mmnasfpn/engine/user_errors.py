@@ -12,6 +12,8 @@ import mmnasfpn
 from mmnasfpn.errors import ConfigError
 
 _PACKAGE = Path(mmnasfpn.__file__).resolve().parent
+#: The maintainers' scripts, in a checkout.
+_SCRIPTS = _PACKAGE.parent / '.dev_scripts'
 _MEMORY_ADVICE = ('make the batch smaller (train_dataloader.batch_size), train in mixed precision '
                   '(--amp or --dtype bf16), or recompute the neck (model.neck.with_cp=True)')
 #: How Python says that a call lacks an argument or has one too many.
@@ -157,7 +159,7 @@ def _frames(error: BaseException) -> list[FrameType]:
 def _is_raised_by_us(error: BaseException, tool: str = '') -> bool:
     frames = _frames(error)
     file = Path(frames[-1].f_code.co_filename) if frames else Path()
-    return file == Path(tool) or _PACKAGE in file.resolve().parents
+    return file == Path(tool) or bool({_PACKAGE, _SCRIPTS} & {*file.resolve().parents})
 
 
 def _is_in_registry(frames: list[FrameType]) -> bool:

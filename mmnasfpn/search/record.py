@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.architecture import architecture_hash
+from mmnasfpn.genotypes.architecture import architecture_hash
 from mmnasfpn.search.samplers import ControllerSampler, distributions
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import RecordError, open_storage, without_password

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn._files import write_text
-from mmnasfpn.analysis.genotype_drawing import graph_figure
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.record import Record, is_given_up, last_failures
 from mmnasfpn.search.trials import ARCHITECTURE, RETRY_OF, REUSED_FROM, is_whole
+from mmnasfpn.visualization.genotype_drawing import graph_figure
 
 _TOP = 10  # genotypes in top.json
 _GRAPHS = 6  # architectures that are drawn

@@ -3,9 +3,9 @@ import copy
 
 import pytest
 from mmengine.config import Config
+from paper_rows import load
 
 from mmnasfpn.analysis.complexity import count_complexity
-from mmnasfpn.analysis.paper_table import load
 from tests.conftest import DEMO_CONFIG
 
 

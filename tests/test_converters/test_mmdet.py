@@ -10,10 +10,10 @@ from mmdet.apis import inference_detector, init_detector
 from mmdet.models import necks as mmdet_necks
 from mmengine.config import Config
 
+from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError, convert_mmdet_checkpoint, convert_mmdet_neck
 from mmnasfpn.converters.checkpoint import convert_checkpoint
 from mmnasfpn.models.necks import NASFPN
-from mmnasfpn.safe_checkpoints import CheckpointError
 from tests.conftest import REPO, run_python
 from tests.reference_neck import ReferenceMmdetNeck
 from tests.strategies import genotypes

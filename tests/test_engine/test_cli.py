@@ -45,9 +45,10 @@ def run(monkeypatch, tmp_path):
         monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
     def run_one(tool, *arguments):
-        monkeypatch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, arguments)])
+        path = next(REPO.glob(f'*tools/{tool}.py'), REPO / f'.dev_scripts/{tool}.py')
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
         try:
-            runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
+            runpy.run_path(str(path), run_name='__main__')
         except SystemExit as end:
             return end.code
         return 0

@@ -13,13 +13,13 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmnasfpn.engine.export import EXAMPLE_SIZE, export_checkpoint
+from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.engine.run import test as run_test
 from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
 from mmnasfpn.export.nms import keep_by_nms
 from mmnasfpn.export.onnx_detector import open_session
-from mmnasfpn.safe_checkpoints import CheckpointError
+from mmnasfpn.export.run import EXAMPLE_SIZE, export_checkpoint
 from tests.conftest import REPO, run_python
 from tests.test_models.test_detectors import build
 

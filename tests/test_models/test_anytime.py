@@ -15,8 +15,8 @@ from mmengine.model import ExponentialMovingAverage, bias_init_with_prob
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
+from mmnasfpn.anytime.slim import slim_config, slim_state_dict, spread_head
 from mmnasfpn.converters import ConversionError
-from mmnasfpn.converters.slim import slim_config, slim_state_dict, spread_head
 from mmnasfpn.models.detectors.anytime import HEADS
 from mmnasfpn.models.detectors.calibration import (
     Calibration,

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmnasfpn.datasets import read_annotations
-from mmnasfpn.engine import data_checks
+from mmnasfpn.engine.preflight import data as data_checks
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import Genotype, MergingCell, get_genotype
 from mmnasfpn.search import SearchSpace

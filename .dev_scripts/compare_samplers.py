@@ -1,0 +1,73 @@
+"""Search with several samplers and seeds, and show which finds more."""
+import argparse
+
+from rich.console import Console
+
+from mmnasfpn._files import write_json
+from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn.engine.cli import (
+    MAX_TORCH_SEED,
+    config_parser,
+    load_parsed_config,
+    needs_extra,
+    output_file,
+    output_folder,
+    run_tool,
+    whole_number,
+)
+
+with needs_extra('search', 'optuna', 'sqlalchemy'):
+    from sampler_comparison import SAMPLERS_PART, compare, contestants, draw_comparison, to_markdown
+
+    from mmnasfpn.search.samplers import SAMPLERS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = config_parser(__doc__, is_run=False)
+    parser.add_argument('--samplers', nargs='+', choices=SAMPLERS, help='(controller random tpe)',
+                        default=['controller', 'random', 'tpe'])
+    parser.add_argument('--variants', nargs='+', default=[], metavar='NAME=VALUE',
+                        help='arguments of the controller to try too: lr=0.002 batch_size=10,lr=0.005')
+    parser.add_argument('--seeds', type=whole_number(0, MAX_TORCH_SEED), nargs='+',
+                        default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
+    parser.add_argument('--trials', type=whole_number(1), default=3000,
+                        help='of each search (%(default)s)')
+    parser.add_argument('--workers', type=whole_number(1), help='trials at a time')
+    parser.add_argument('--work-dir', type=output_folder, default='work_dirs/samplers',
+                        help='where the searches are; the same command goes on with them (%(default)s)')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
+                        help='write the results of each search as JSON')
+    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
+                        help='write the table, between the marks of a file that exists')
+    parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the searches')
+    args = parser.parse_args()
+    if args.markdown:
+        try:
+            check_markdown(args.markdown, SAMPLERS_PART)
+        except ValueError as error:
+            parser.error(str(error))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    ways = contestants(load_parsed_config(args), args.samplers, args.variants)
+    runs = []
+    for run in compare(ways, args.seeds, args.trials, args.work_dir, args.workers):
+        console.print(f"{run['name']}, seed {run['seed']}: mean of the last 200 rewards "
+                      f"{run['mean_reward_last_200']:.3f}", markup=False)
+        runs.append(run)
+    runs.sort(key=lambda run: [way.name for way in ways].index(run['name']))
+    table = to_markdown(runs)
+    console.print(table, markup=False, soft_wrap=True)
+    if args.json:
+        write_json(args.json, runs)
+    if args.markdown:
+        write_markdown(args.markdown, table, SAMPLERS_PART)
+    if args.picture:
+        draw_comparison(runs, args.picture)
+
+
+if __name__ == '__main__':
+    run_tool(main, 'the same command goes on')

@@ -1,0 +1,1 @@
+"""Anytime detection: AP and latency of each exit, calibration, slim checkpoints."""

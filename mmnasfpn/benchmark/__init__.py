@@ -1,0 +1,1 @@
+"""Measuring models: their speed, and their AP over several seeds."""

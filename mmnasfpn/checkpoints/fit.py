@@ -1,0 +1,173 @@
+"""Refuse a checkpoint that does not fit the model, which MMEngine only warns of."""
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmnasfpn.anytime.slim import is_of_an_exit
+from mmnasfpn.checkpoints.safe import CheckpointError
+from mmnasfpn.datasets.annotations import show_names
+from mmnasfpn.models.necks import NASFPN
+from mmnasfpn.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointFitHook(Hook):
+    """Check each checkpoint that the runner loads, before it goes into the model.
+
+    Weights that are missing or of another shape would stay random, so that a test would measure, and a
+    resumed run go on with, something else than what was trained.
+
+    Args:
+        strict (bool): True asks for all weights of the model, as for testing and resuming. False is
+            for fine-tuning, where backbone and head may be new: only a NAS-FPN neck in the checkpoint
+            must fit.
+        classes (Sequence[str] | None): The classes of the data. Where ``strict``, those of the
+            checkpoint must be the same in the same order. Defaults to None: they are not compared.
+
+    Raises:
+        CheckpointError: When a checkpoint is loaded that does not fit; says what differs and what to
+            do.
+    """
+
+    priority = 'VERY_LOW'  # after hooks that swap weights, such as EMAHook
+
+    def __init__(self, strict: bool, classes: Sequence[str] | None = None) -> None:
+        self.strict = strict
+        self.classes = classes
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights of the checkpoint, and the classes that it was trained with."""
+        trained = classes_of(checkpoint)
+        if self.strict and self.classes is not None:
+            check_classes(trained, self.classes)
+        elif trained and self.classes and list(trained) != list(self.classes) and (
+                sorted(trained) == sorted(self.classes)):
+            runner.logger.warning(
+                'The checkpoint was trained with the same classes in another order, '
+                f'{show_names(trained)}: its head begins with the weights of other classes. Give the '
+                'data sets the order of the checkpoint to keep what it has learned')
+        check_fit(unwrapped(runner.model), state_dict_of(checkpoint), self.strict)
+        if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
+            raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
+                                  'resuming needs: give it as load_from in place of --resume')
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the detector inside distributed training and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def classes_of(checkpoint: Mapping[str, Any]) -> Sequence[str] | None:
+    """Return the classes that a checkpoint says it was trained with, None where it does not say."""
+    meta = checkpoint.get('meta') or {}
+    # MMDetection 2 wrote CLASSES.
+    return (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+
+
+def check_classes(trained: Sequence[str] | None, classes: Sequence[str]) -> None:
+    """Check that a model was trained with the classes of the data, in the same order.
+
+    Args:
+        trained (Sequence[str] | None): Those that it was trained with; None where that is not known.
+        classes (Sequence[str]): Those of the data.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if trained is None or list(trained) == list(classes):
+        return
+    how = 'the same classes in another order' if sorted(trained) == sorted(classes) else 'other classes'
+    raise CheckpointError(
+        f'the model was trained with {how} than the data have: {show_names(trained)} are the classes of '
+        f'the checkpoint, {show_names(classes)} those of the data: make metainfo=dict(classes=(...)) of '
+        'the data sets and num_classes of the head those of the checkpoint, or give another one')
+
+
+def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint by their names in the model.
+
+    Raises:
+        CheckpointError: If it has none.
+    """
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state_dict, dict) or not all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in state_dict.items()):
+        raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
+    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+
+
+def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
+    """Raise a CheckpointError unless the weights fit the model, as :class:`CheckpointFitHook` has it.
+
+    Where that asks for all weights (``strict``), they are in the model afterwards.
+    """
+    neck = getattr(model, 'neck', None)
+    if isinstance(neck, NASFPN):
+        if any(name.startswith('neck.fpn_stages.') for name in state_dict):
+            raise CheckpointError(
+                "the checkpoint is of MMDetection's own NASFPN: convert it (tools/convert_checkpoint.py "
+                "--from mmdet), and use it with variant='mmdet' in the neck")
+        theirs = {name: value for name, value in state_dict.items() if name.startswith('neck.')}
+        if strict or any(name.startswith('neck.pyramids.') for name in theirs):
+            ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
+            _compare_neck(ours, theirs, _neck_hint(neck, theirs))
+    if strict and hasattr(model, 'exits'):
+        names = model.state_dict()
+        unknown = [name for name in state_dict if is_of_an_exit(name) and name not in names]
+        if unknown:
+            raise CheckpointError(
+                f'the checkpoint has {len(unknown)} weights of exits that the model has not '
+                f'({", ".join(unknown[:3])}, ...): make model.exits and model.heads agree with the '
+                'config that it was trained with')
+    if strict:
+        # Loading is the only way to know: modules of MMDetection rename what older ones saved.
+        try:
+            missing = _but_counters(model.load_state_dict(state_dict, strict=False).missing_keys)
+        except RuntimeError as error:
+            raise CheckpointError('the checkpoint has weights of other shapes: give the checkpoint and '
+                                  f'the config of one training ({error})') from None
+        if missing:
+            raise CheckpointError(f'the checkpoint {_lacks(missing)}: give the checkpoint and the '
+                                  'config of one training')
+
+
+def _but_counters(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith('num_batches_tracked')]
+
+
+def _lacks(missing: Sequence[str]) -> str:
+    return f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)'
+
+
+def _compare_neck(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], hint: str) -> None:
+    problems = []
+    missing = _but_counters(name for name in ours if name not in theirs)
+    if missing:
+        problems.append(_lacks(missing))
+    unknown = [name for name in theirs if name not in ours]
+    if unknown:
+        problems.append(
+            f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')
+    other = [f'{name} is {tuple(theirs[name].shape)}, but {tuple(value.shape)} in the model'
+             for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape]
+    if other:
+        problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
+    if problems:
+        raise CheckpointError(f'the checkpoint {" and ".join(problems)}: {hint}')
+
+
+def _neck_hint(neck: NASFPN, theirs: Mapping[str, Tensor]) -> str:
+    biases = [name for name in theirs if name.endswith('.conv.bias')]
+    normalised = any('.running_var' in name or '.gn.' in name for name in theirs)
+    variant = 'mmdet' if normalised and biases else 'authors'
+    if theirs and normalised and variant != neck.variant:
+        return (f"its neck is of variant='{variant}', that of the config of variant='{neck.variant}': "
+                'make model.neck.variant agree')
+    return ('make model.neck (stack_times, out_channels, genotype, separable, norm_cfg, variant) agree '
+            'with the config that the checkpoint was trained with')

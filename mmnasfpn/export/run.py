@@ -1,0 +1,117 @@
+"""Export checkpoints: what ``tools/export_onnx.py`` does."""
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import ImgDataPreprocessor
+from mmengine.registry import MODELS, init_default_scope
+
+from mmnasfpn._checks import check_whole_number
+from mmnasfpn.checkpoints.fit import check_fit, state_dict_of
+from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
+from mmnasfpn.errors import UsageError
+from mmnasfpn.export import MAX_CANDIDATES, ExportableDetector, to_onnx
+from mmnasfpn.export.onnx_detector import METADATA
+from mmnasfpn.export.to_onnx import check_installed
+from mmnasfpn.models.detectors import AnytimeDetector
+from mmnasfpn.version import __version__
+
+#: Of the images with which a model of open sizes is made. PyTorch would take a size that is 1 for
+#: constant, also that of the map of any level.
+EXAMPLE_SIZE = (768, 1024)
+
+
+def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str | os.PathLike[str],
+                      image_size: tuple[int, int] | None = None, batch_size: int = 1,
+                      is_dynamic: bool = False, all_exits: bool = False, is_raw: bool = False,
+                      max_candidates: int = MAX_CANDIDATES,
+                      trust_checkpoint: bool = False) -> list[Path]:
+    """Write a detector as an ONNX model.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str | PathLike): Its weights.
+        out (str | PathLike): The ``.onnx`` file to write.
+        image_size (tuple[int, int] | None): Rows and columns of the images that the model takes.
+            Defaults to the size of the config's test pipeline.
+        batch_size (int): How many at a time. Defaults to 1.
+        is_dynamic (bool): Leave size and number of the images open. Defaults to False.
+        all_exits (bool): Write a model for each exit of an anytime detector, beside each other:
+            ``<out>-exit<k>.onnx``. Defaults to False: the exit in force.
+        is_raw (bool): Export what the head returns, instead of detections. Defaults to False.
+        max_candidates (int): As :class:`ExportableDetector` takes it.
+        trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
+            False: weights only.
+
+    Returns:
+        list[Path]: The files written.
+
+    Raises:
+        ImportError: If what export needs is not installed.
+        ValueError, CheckpointError: If the detector cannot be exported, or the checkpoint does not fit.
+    """
+    check_installed()
+    rows, columns = EXAMPLE_SIZE if is_dynamic else image_size or _size_of(cfg)
+    for name, value in (('image_size', rows), ('image_size', columns), ('batch_size', batch_size)):
+        check_whole_number(name, value, 1)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    detector: Any = MODELS.build(cfg.model)
+    if all_exits and not isinstance(detector, AnytimeDetector):
+        raise UsageError(f'the model is a {type(detector).__name__}, but only a '
+                         'mmnasfpn.AnytimeDetector has exits: leave out --exits')
+    with trust_checkpoints(trust_checkpoint):
+        loaded = load_checkpoint(checkpoint)
+    check_fit(detector, state_dict_of(loaded), strict=True)  # which loads them
+    out = Path(out)
+    if all_exits:
+        files = {k: out.with_stem(f'{out.stem}-exit{k}') for k in detector.exits}
+    else:
+        files = {getattr(detector, 'exit_stack', None): out}
+    example = torch.zeros(2 if is_dynamic else batch_size, 3, rows, columns)
+    for exit_stack, file in files.items():
+        if exit_stack is not None:
+            detector.test_cfg.exit_stack = exit_stack
+        module = ExportableDetector(detector, is_raw, max_candidates)
+        about = dict(version=__version__, outputs='raw' if is_raw else 'detections',
+                     classes=(loaded.get('meta', {}).get('dataset_meta') or {}).get('classes'),
+                     background=_background(detector.data_preprocessor), exit_stack=exit_stack)
+        to_onnx(module, [example], file, ['images'], _output_names(module),
+                (0, 2, 3) if is_dynamic else (), {METADATA: json.dumps(about)})
+    return list(files.values())
+
+
+def _size_of(cfg: Config) -> tuple[int, int]:
+    """Return rows and columns that the test pipeline gives at most, padding included."""
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    for transform in dataset.get('pipeline', ()):
+        if transform['type'].split('.')[-1] == 'Resize' and transform.get('scale'):
+            columns, rows = transform['scale']
+            divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
+            return -(-rows // divisor) * divisor, -(-columns // divisor) * divisor
+    raise UsageError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: give '
+                     '--image-size ROWS COLUMNS')
+
+
+def _output_names(module: ExportableDetector) -> list[str]:
+    if not module.is_raw:
+        return ['boxes', 'scores', 'labels']
+    with torch.no_grad():  # of any size: to see what the head returns
+        outputs = module.head(module.detector.extract_feat(torch.zeros(1, 3, 128, 128)))
+    kinds = ('scores', 'boxes', 'factors')
+    return [f'{kind}_{level}' for kind, maps in zip(kinds, outputs, strict=False)
+            for level in range(len(maps))]
+
+
+def _background(preprocessor: Any) -> list[float]:
+    """Return the pixel, in the order of the input's channels, that becomes what is padded with."""
+    if not isinstance(preprocessor, ImgDataPreprocessor):
+        return [0.0] * 3
+    pixel = torch.full((3,), float(preprocessor.pad_value))
+    if preprocessor._enable_normalize:
+        pixel = pixel * preprocessor.std.flatten().cpu() + preprocessor.mean.flatten().cpu()
+    return (pixel.flip(0) if preprocessor._channel_conversion else pixel).tolist()

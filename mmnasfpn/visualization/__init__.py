@@ -1,0 +1,1 @@
+"""Drawings of genotypes, predictions and training curves."""

@@ -1,0 +1,290 @@
+"""Drawings of a genotype: an architecture graph (Figure 7) and a box diagram (Figure 6)."""
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch, Polygon, RegularPolygon
+
+from mmnasfpn.genotypes import Genotype
+from mmnasfpn.visualization.box_layout import BOX_WIDTH, FRAME, MAP_WIDTH, Box, lay_out_boxes
+from mmnasfpn.visualization.graph_layout import DOT_RADIUS, RING_RADIUS, Dot, GraphLayout, lay_out_graph
+
+#: Suffixes of the files that drawings are written to.
+SUFFIXES = ('.png', '.svg', '.pdf')
+
+_DPI = 110
+
+# Colours that differ in lightness too, so that they are told apart in grey.
+_INK = '#2f3b4a'
+_FAINT = '#7b8794'
+_GUIDE = '#e4e8ec'
+_SUM = '#ffffff'
+_GP = '#34495e'
+_GREEN = '#3aa655'
+_RED = '#c62828'
+_LOOSE = '#8e5bb5'
+_YELLOW = '#ffe28a'
+_BLUE = '#a8cff5'
+_CELL = '#f4f6f8'
+
+_MARGIN = 0.3  # inches, as all lengths here
+_LABELS = 1.05  # the column of level names
+_TITLE = 0.5
+_ENTRY = (2.2, 0.42)  # width and height of an entry of the legend
+_SMALL = 0.6  # of the dots there
+
+_Mark = Callable[[Axes, float, float], None]  # draws a mark of the legend at x, y
+
+
+def draw_graph(genotype: Genotype, out: str | os.PathLike[str], title: str | None = None) -> None:
+    """Draw a genotype as a graph in the manner of Figure 7.
+
+    A dot is a feature map with its node number. Rows are levels, the finest at the bottom; the
+    inputs stand in the first column, then come the cells, one column each, in order.
+
+    Args:
+        genotype (Genotype): What to draw.
+        out (str | PathLike): Picture to write, a ``.png``, ``.svg`` or ``.pdf``; its folder is
+            made. The picture grows with the genotype, about an inch per cell and level.
+        title (str | None): Text above the drawing. Defaults to None, for none.
+
+    Raises:
+        ValueError: If ``out`` has another suffix.
+    """
+    _save(graph_figure, genotype, out, title)
+
+
+def draw_boxes(genotype: Genotype, out: str | os.PathLike[str], title: str | None = None) -> None:
+    """Draw a genotype as a diagram of boxes in the manner of Figure 6.
+
+    On the left stand the inputs, on the right the outputs, between them the cells, in order: the
+    op, if the cell has one, then ReLU, convolution and batch normalisation ("R-C-B").
+
+    Args:
+        genotype (Genotype): What to draw.
+        out (str | PathLike): Picture to write, a ``.png``, ``.svg`` or ``.pdf``; its folder is
+            made. The picture grows with the genotype.
+        title (str | None): Text above the drawing. Defaults to None, for none.
+
+    Raises:
+        ValueError: If ``out`` has another suffix.
+    """
+    _save(boxes_figure, genotype, out, title)
+
+
+def drawing_path(out: str | os.PathLike[str]) -> Path:
+    """Return ``out`` as a path.
+
+    Raises:
+        ValueError: If its suffix is not one of :data:`SUFFIXES`.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"out is {os.fspath(out)!r}, but must end in one of {', '.join(SUFFIXES)}")
+    return path
+
+
+def _save(make: Callable[[Genotype, str | None], Figure], genotype: Genotype,
+          out: str | os.PathLike[str], title: str | None) -> None:
+    path = drawing_path(out)  # before the work
+    figure = make(genotype, title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=_DPI)
+
+
+def graph_figure(genotype: Genotype, title: str | None = None) -> Figure:
+    """Make the figure of :func:`draw_graph`. One unit of its axes is one inch."""
+    layout = lay_out_graph(genotype)
+    points = np.concatenate([arrow.points for arrow in layout.arrows]
+                            + [[(dot.x, dot.y)] for dot in layout.dots])
+    bottom, top = points[:, 1].min() - RING_RADIUS, points[:, 1].max() + RING_RADIUS
+    right = layout.dots[-1].x + RING_RADIUS
+    figure, axes = _sheet((-RING_RADIUS - _LABELS, right), (bottom, top),
+                          _graph_legend(genotype, layout), title)
+    for level in genotype.levels:
+        y = layout.dots[level - genotype.min_level].y
+        axes.plot([-RING_RADIUS, right], [y, y], color=_GUIDE, linewidth=1, zorder=0)
+        _draw_level(axes, level, -RING_RADIUS - _LABELS, y)
+    for arrow in layout.arrows:
+        connection = arrow.connection
+        _draw_arrow(axes, arrow.points, connection.is_loose_end, connection.is_gate)
+    for dot in layout.dots:
+        _draw_dot(axes, dot, str(dot.node))
+    return figure
+
+
+def _sheet(across: tuple[float, float], upward: tuple[float, float],
+           entries: Sequence[tuple[_Mark, str]], title: str | None) -> tuple[Figure, Axes]:
+    """Make axes, in inches, around a drawing of this extent, with its title and its legend."""
+    left, right, bottom, top = *across, *upward
+    per_row = max(2, min(len(entries), int((right - left) / _ENTRY[0])))
+    right = max(right, left + per_row * _ENTRY[0])
+    rows = -(-len(entries) // per_row)
+    legend_top = bottom - _MARGIN
+    bottom = legend_top - rows * _ENTRY[1] - 0.1
+    top += _TITLE if title else 0
+    left, right, bottom, top = left - _MARGIN, right + _MARGIN, bottom - _MARGIN / 2, top + _MARGIN
+    figure = Figure(figsize=(right - left, top - bottom))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.axis('off')
+    if title:
+        axes.text((left + right) / 2, top - _MARGIN, title, fontsize=15, color=_INK,
+                  parse_math=False, fontweight='bold',
+                  horizontalalignment='center', verticalalignment='top')
+    axes.plot([left + _MARGIN, right - _MARGIN], [legend_top, legend_top], color=_GUIDE, linewidth=1)
+    _draw_legend(axes, entries, per_row, across[0], legend_top - 0.1)
+    return figure, axes
+
+
+def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int, left: float,
+                 top: float) -> None:
+    width, height = _ENTRY
+    for place, (draw, text) in enumerate(entries):
+        row, column = divmod(place, per_row)
+        x, y = left + column * width + 0.3, top - (row + 0.5) * height
+        draw(axes, x, y)
+        axes.text(x + 0.42, y, text, fontsize=9, color=_INK, verticalalignment='center')
+
+
+def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
+    """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch."""
+    layout = lay_out_boxes(genotype)
+    heights = [y for wire in layout.wires for _, y in wire.points]
+    heights += [edge for box in layout.boxes for edge in (box.bottom, box.top)]
+    right = max(box.right for box in layout.boxes)
+    figure, axes = _sheet((-_LABELS, right), (min(heights) - FRAME, max(heights) + FRAME),
+                          _boxes_legend(genotype), title)
+    for level, y in layout.row_of_level.items():
+        _draw_level(axes, level, -_LABELS, y)
+    _draw_frames(axes, layout.boxes)
+    for link in layout.links:
+        _draw_arrow(axes, np.array(link))
+    for wire in layout.wires:
+        is_loose_end, is_gate = ((wire.connection.is_loose_end, wire.connection.is_gate)
+                                 if wire.connection else (False, False))
+        _draw_arrow(axes, np.array(wire.own), is_loose_end, is_gate)
+    for centre in layout.junctions:
+        axes.add_patch(Circle(centre, 0.04, color=_INK, zorder=4, linewidth=0, label='junction'))
+    for box in layout.boxes:
+        _draw_box(axes, box, genotype.node_levels[box.node])
+    return figure
+
+
+def _draw_frames(axes: Axes, boxes: Sequence[Box]) -> None:
+    """Shade the ground of each cell, so that its boxes are seen to belong together."""
+    for node in {box.node for box in boxes if box.kind == 'rcb'}:
+        own = [box for box in boxes if box.node == node and box.kind not in ('input', 'output')]
+        left, bottom = own[0].left - FRAME, min(box.bottom for box in own) - FRAME
+        axes.add_patch(FancyBboxPatch(
+            (left, bottom), BOX_WIDTH + 2 * FRAME, max(box.top for box in own) + FRAME - bottom,
+            boxstyle='round,pad=0,rounding_size=0.1', facecolor=_CELL, edgecolor=_GUIDE, zorder=0))
+
+
+def _draw_box(axes: Axes, box: Box, level: int | None) -> None:
+    """Draw a box and its text; ``level`` is None in the legend."""
+    faces = dict(input=_YELLOW, output=_BLUE, sum=_SUM, gp=_GP, rcb='#dfe5eb')
+    axes.add_patch(FancyBboxPatch(
+        (box.left, box.bottom), box.width, box.height, boxstyle='round,pad=0,rounding_size=0.06',
+        facecolor=faces[box.kind], edgecolor=_INK, linewidth=1.1, zorder=5, label=box.kind))
+    names = dict(input='C', output='P', sum='Sum', gp='GP', rcb='R-C-B')
+    lines = [names[box.kind]]
+    if level is not None and box.kind in ('input', 'output'):
+        lines = [f'{lines[0]}{level}', f'node {box.node}']
+    elif level is not None and box.kind == 'rcb':
+        lines += [f'node {box.node}', f'level {level}']
+    for place, text in enumerate(lines):
+        axes.text(box.x, box.y + ((len(lines) - 1) / 2 - place) * 0.155, text,
+                  fontsize=8 if place else 10, zorder=6, color='white' if box.kind == 'gp' else _INK,
+                  fontweight='normal' if place else 'bold',
+                  horizontalalignment='center', verticalalignment='center')
+
+
+def _boxes_legend(genotype: Genotype) -> list[tuple[_Mark, str]]:
+    def box(kind: str) -> _Mark:
+        return lambda axes, x, y: _draw_box(axes, Box(kind, -1, -1, x, y, MAP_WIDTH, 0.28), None)
+
+    entries = [(box('input'), 'input map'), (box('sum'), 'sum of the maps')]
+    if any(cell.op == 'gp' for cell in genotype.cells):
+        entries.append((box('gp'), 'global pooling'))
+    entries += [(box('rcb'), 'ReLU, conv, BN'), (box('output'), 'output map')]
+    return entries + _arrow_legend(genotype)
+
+
+def _graph_legend(genotype: Genotype, layout: GraphLayout) -> list[tuple[_Mark, str]]:
+    """Explain the marks that this drawing has: how each is drawn at x, y, and what it says."""
+    def dot(kind: str, is_output: bool = False) -> _Mark:
+        radius = RING_RADIUS if kind == 'input' or is_output else DOT_RADIUS
+        return lambda axes, x, y: _draw_dot(axes, Dot(-1, x, y, radius, kind, is_output), '', _SMALL)
+
+    kinds = {dot.kind for dot in layout.dots}
+    entries = [(dot('input'), 'input')]
+    texts = dict(sum='cell: sum', gp='cell: global pooling', one='cell of one input')
+    entries += [(dot(kind), text) for kind, text in texts.items() if kind in kinds]
+    entries.append((dot('blank', is_output=True), 'output'))
+    return entries + _arrow_legend(genotype)
+
+
+def _arrow_legend(genotype: Genotype) -> list[tuple[_Mark, str]]:
+    def arrow(is_loose_end: bool = False, is_gate: bool = False) -> _Mark:
+        return lambda axes, x, y: _draw_arrow(axes, np.array([(x - 0.3, y), (x + 0.3, y)]),
+                                              is_loose_end, is_gate)
+
+    entries = [(arrow(), 'input of a cell')]
+    if any(cell.op == 'gp' for cell in genotype.cells):
+        entries.append((arrow(is_gate=True), 'input that gates (GP)'))
+    if any(genotype.loose_ends):
+        entries.append((arrow(is_loose_end=True), 'loose end, added'))
+    return entries
+
+
+def _draw_level(axes: Axes, level: int, x: float, y: float) -> None:
+    axes.text(x, y + 0.02, f'level {level}', fontsize=11, color=_INK, fontweight='bold',
+              verticalalignment='bottom')
+    axes.text(x, y - 0.03, f'stride {2 ** level}', fontsize=8.5, color=_FAINT, verticalalignment='top')
+
+
+def _draw_dot(axes: Axes, dot: Dot, text: str, scale: float = 1) -> None:
+    """Draw a map: a disc, or a dark hexagon for global pooling, in a ring for inputs and outputs."""
+    centre, disc = (dot.x, dot.y), DOT_RADIUS * scale
+    if dot.kind == 'input' or dot.is_output:
+        axes.add_patch(Circle(centre, dot.radius * scale - 0.02, facecolor='white', linewidth=2.8,
+                              edgecolor=_RED if dot.is_output else _GREEN, zorder=4,
+                              label='output ring' if dot.is_output else 'input ring'))
+    if dot.kind == 'gp':
+        axes.add_patch(RegularPolygon(centre, 6, radius=disc, orientation=np.pi / 6, facecolor=_GP,
+                                      edgecolor=_GP, zorder=5, label='gp'))
+    elif dot.kind in ('sum', 'one'):
+        axes.add_patch(Circle(centre, disc - 0.01, facecolor=_SUM, edgecolor=_INK, linewidth=1.2,
+                              zorder=5, label=dot.kind))
+    op = {'sum': 'sum', 'gp': 'GP'}.get(dot.kind, '')
+    for words, size, above in ((text, 11, 0.055 if op else 0), (op, 7, -0.105 if text else 0)):
+        if words:
+            axes.text(dot.x, dot.y + above, words, fontsize=size, zorder=6, label=f'node {dot.node}',
+                      color='white' if dot.kind == 'gp' else _INK,
+                      fontweight='bold' if words is text else 'normal',
+                      horizontalalignment='center', verticalalignment='center')
+
+
+def _draw_arrow(axes: Axes, points: np.ndarray, is_loose_end: bool = False,
+                is_gate: bool = False) -> None:
+    """Draw a polyline, (N, 2), with a head at its end: dashed for a loose end, hollow for a gate."""
+    colour = _LOOSE if is_loose_end else _INK
+    length, half_width = 0.15, 0.055
+    shaft = points[np.linalg.norm(points - points[-1], axis=1) > length]
+    tip, direction = points[-1], points[-1] - shaft[-1]
+    direction = direction / np.linalg.norm(direction)
+    base = tip - length * direction
+    shaft = np.vstack([shaft, base])
+    axes.plot(*shaft.T, color=colour, linewidth=1.5, zorder=2, dash_capstyle='butt',
+              linestyle=(0, (4, 2)) if is_loose_end else '-',
+              label='loose end' if is_loose_end else 'input')
+    side = half_width * np.array([-direction[1], direction[0]])
+    axes.add_patch(Polygon([tip, base + side, base - side], edgecolor=colour, linewidth=1.2, zorder=3,
+                           facecolor='white' if is_gate else colour, joinstyle='miter',
+                           label='gate' if is_gate else 'head'))

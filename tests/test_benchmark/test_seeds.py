@@ -1,0 +1,135 @@
+"""The comparison over seeds: what is trained, what is kept, what the table says."""
+import json
+import runpy
+import sys
+
+import pytest
+from mmengine.config import Config
+
+from mmnasfpn.benchmark import seeds as module
+from mmnasfpn.benchmark.seeds import Run, draw_seeds, to_markdown, train_seeds
+from mmnasfpn.genotypes import get_genotype
+from mmnasfpn.search import SearchSpace
+from tests.conftest import DEMO_CONFIG, REPO, run_python
+
+# Stands in for tools/train.py: seed 3 fails, seed 2 detects nothing in the end, others get an AP.
+TRAIN = '''
+import json, pathlib, sys
+options = sys.argv.index('--cfg-options')
+config, work_dir = sys.argv[1], pathlib.Path(sys.argv[3])
+resume = ['--resume'] if (work_dir / 'last_checkpoint').exists() else []
+assert sys.argv[2:options] == ['--work-dir', str(work_dir), *resume], sys.argv
+seed = sys.argv[options + 1].partition('=')[2]
+with open(work_dir.parent.parent / 'calls', 'a') as file:
+    file.write(f'{config} {seed} {sys.argv[options + 2:]} {resume}\\n')
+if seed == '3':
+    (work_dir / 'last_checkpoint').touch()
+    sys.exit('RuntimeError: the worker died')
+log = work_dir / '1' / 'vis_data' / 'scalars.json'
+log.parent.mkdir(parents=True)
+entries = [dict(loss=2.0, epoch=1, step=1), {'coco/bbox_mAP': 0.9, 'step': 1},
+           dict(loss=1.0, epoch=2, step=2)]
+if seed == '2':
+    print('ERROR - The testing results of the whole dataset is empty.')
+elif seed == '4':
+    entries[-1]['voc/mAP'] = 0.5
+else:
+    entries.append({'coco/bbox_mAP': 0.5 + 0.01 * int(seed), 'step': 2})
+log.write_text('\\n'.join(map(json.dumps, entries)))
+'''
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    script = tmp_path / 'train.py'
+    script.write_text(TRAIN)
+    monkeypatch.setattr(module, '_TRAIN', script)
+    return tmp_path / 'work', lambda: sorted((tmp_path / 'work/calls').read_text().splitlines())
+
+
+def test_each_config_is_trained_with_each_seed_and_what_is_finished_is_kept(train):
+    work_dir, calls = train
+    runs = list(train_seeds(['a/x.py', 'b/y.py'], [0, 2, 3], work_dir, 2, ['k=1']))
+    assert calls() == sorted(f"{config} {seed} ['k=1'] []" for config in ('a/x.py', 'b/y.py')
+                             for seed in (0, 2, 3))
+    found = {(run.config, run.seed): run for run in runs}
+    assert found['x', 0] == Run('x', 0, 0.5)
+    assert found['x', 2] == Run('x', 2, 0.0, 'detects nothing')  # after the last epoch
+    assert found['y', 3] == Run('y', 3, None, 'RuntimeError: the worker died')
+    (other,) = train_seeds(['a/x.py'], [4], work_dir, 1, ['k=1'])
+    assert other.ap is None and 'no coco/bbox_mAP of epoch 2' in other.reason
+    again = list(train_seeds(['a/x.py'], [0, 2, 3], work_dir, 1, ['k=1']))
+    assert {run.seed: run for run in again} == {seed: found['x', seed] for seed in (0, 2, 3)}
+    assert len(calls()) == 8  # only what had failed, from where it had come to
+    assert "a/x.py 3 ['k=1'] ['--resume']" in calls()
+
+
+def test_other_options_are_not_mixed_with_what_is_there(train):
+    work_dir, _ = train
+    list(train_seeds(['a/x.py'], [0], work_dir, 1, ['k=1']))
+    with pytest.raises(ValueError, match=r"seed_0 was trained with \['k=1'\].*\['k=2'\].*--work-dir"):
+        list(train_seeds(['a/x.py'], [0], work_dir, 1, ['k=2']))
+
+
+def test_the_table_gives_the_median_and_the_farthest_from_it():
+    runs = [Run('x', 0, 0.5), Run('x', 1, 0.56), Run('x', 2, 0.52), Run('y', 0, None, 'died'),
+            Run('y', 1, 0.25)]
+    assert to_markdown(runs).splitlines() == [
+        '| config | seed 0 | seed 1 | seed 2 | median | farthest from it |',
+        '| --- | ---: | ---: | ---: | ---: | ---: |',
+        '| x | 0.500 | 0.560 | 0.520 | 0.520 | 0.040 |',
+        '| y | failed | 0.250 |  | 0.250 | 0.000 |',
+    ]
+
+
+def test_the_picture_is_drawn(tmp_path):
+    draw_seeds([Run('x', 0, 0.5), Run('x', 1, 0.56), Run('y', 0, None)], tmp_path / 's.png')
+    assert (tmp_path / 's.png').stat().st_size > 5000
+
+
+def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env):
+    readme = tmp_path / 'README.md'
+    readme.write_text('before\n<!-- begin of the seeds -->\n<!-- end of the seeds -->\nafter\n')
+    run_python(REPO / 'tools/compare_seeds.py', tiny_config, '--seeds', 5, '--work-dir', tmp_path / 'w',
+               '--json', tmp_path / 's.json', '--markdown', readme, '--picture', tmp_path / 's.png',
+               '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
+    (run,) = json.loads((tmp_path / 's.json').read_text())
+    assert (run['config'], run['seed']) == ('tiny', 5) and 0 <= run['ap'] <= 1
+    assert '| tiny | ' in readme.read_text() and readme.read_text().startswith('before\n')
+    assert (tmp_path / 's.png').is_file()
+    assert "randomness = dict(seed=5)" in (tmp_path / 'w/tiny/seed_5/tiny.py').read_text()
+
+
+def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, monkeypatch):
+    work_dir, calls = train
+    (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())
+    monkeypatch.setattr(sys, 'argv', [
+        'compare_seeds.py', str(tiny_config), '--genotypes', str(tmp_path / 'best.json'), 'fpn',
+        '--random-genotypes', '2', '--seeds', '0', '1', '--work-dir', str(work_dir), '--json',
+        str(tmp_path / 's.json')])
+    runpy.run_path(str(REPO / 'tools/compare_seeds.py'), run_name='__main__')
+    names = ['best', 'fpn', 'random_0', 'random_1']
+    runs = json.loads((tmp_path / 's.json').read_text())
+    assert [(run['config'], run['seed']) for run in runs] == [(n, s) for n in names for s in (0, 1)]
+    trained = [get_genotype(Config.fromfile(work_dir / f'configs/{name}.py').model.neck.genotype)
+               for name in names]
+    assert trained[:2] == [get_genotype('nasfpn'), get_genotype('fpn')]
+    assert trained[2] != trained[3] and all(genotype in SearchSpace() for genotype in trained[2:])
+    assert len(calls()) == 8
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+    ([__file__, str(DEMO_CONFIG), '--genotypes', 'fpn'], 'go with a single config'),
+    ([__file__, '--genotypes', 'fpn', 'a/fpn.json'], 'a/fpn.json'),
+    ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
+    (['a/x.py', 'b/x.py'], 'same name'),
+    (['nosuch.py'], 'no file nosuch.py'),
+    ([__file__, '--jobs', '0'], 'argument --jobs'),
+    ([__file__, '--seeds', '1', '1'], 'different numbers'),
+    ([__file__, '--markdown', str(REPO / 'README.md')], 'lacks the lines'),
+])
+def test_wrong_arguments_are_named_before_anything_is_trained(arguments, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['compare_seeds.py', *arguments])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(REPO / 'tools/compare_seeds.py'), run_name='__main__')
+    assert words in capsys.readouterr().err
