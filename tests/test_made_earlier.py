@@ -1,0 +1,145 @@
+"""What users have from earlier versions goes on: ``.dev_scripts/make_old_checkpoints.py`` made it."""
+import contextlib
+import copy
+import json
+import re
+import runpy
+import signal
+import sqlite3
+import sys
+import tarfile
+from types import SimpleNamespace
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.runner import load_checkpoint
+
+import mmnasfpn  # noqa: F401
+from tests.conftest import REPO
+
+DATA = REPO / 'tests/data/made_earlier'
+OUTPUTS = dict(np.load(DATA / 'outputs.npz'))
+NAMES = sorted({key.partition('/')[0] for key in OUTPUTS})
+EXITS = {name: [int(key.rpartition('/')[2]) for key in OUTPUTS if re.match(rf'{name}/\d', key)]
+         for name in NAMES}  # 0 of a plain detector
+ANYTIME = [name for name in NAMES if name.startswith('anytime')]
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('made_earlier')
+    with tarfile.open(DATA / 'files.tar.xz') as archive:
+        archive.extractall(folder, filter='data')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def configs(files):
+    """The model of each config, as MMEngine wrote its text into the checkpoint."""
+    init_default_scope('mmdet')
+    texts = {name: torch.load(files / f'{name}.pth', weights_only=False)['meta'].get('cfg')
+             or (files / f'{name}.py').read_text() for name in NAMES}
+    return {name: Config.fromstring(text, '.py') for name, text in texts.items()}
+
+
+def build(cfg):
+    return MODELS.build(cfg.model).eval()
+
+
+def load_strictly(model, path):
+    load_checkpoint(model, str(path), map_location='cpu', strict=True)
+
+
+def load_as_for_testing(model, path):
+    hook = HOOKS.build(dict(type='mmnasfpn.CheckpointFitHook', strict=True,
+                            classes=['circle', 'square', 'triangle']))
+    hook.after_load_checkpoint(SimpleNamespace(model=model, _resume=False),
+                               torch.load(path, weights_only=False))
+
+
+def check_outputs(model, name, expected_exit, exit_stack=None):
+    if exit_stack:
+        model.test_cfg.exit_stack = exit_stack
+    rows, columns = OUTPUTS[f'{name}/size'].astype(int)
+    inputs = torch.from_numpy(np.sin(np.arange(3 * rows * columns) ** 1.1)).float()
+    with torch.no_grad():
+        scores, deltas = model(inputs.view(1, 3, rows, columns), mode='tensor')
+    outputs = np.concatenate([maps.flatten().numpy() for maps in (*scores, *deltas)])
+    np.testing.assert_allclose(outputs, OUTPUTS[f'{name}/{expected_exit}'], rtol=1e-5, atol=1e-5)
+
+
+def run_tool(monkeypatch, name, *arguments):
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        runpy.run_path(str(REPO / f'tools/{name}.py'), run_name='__main__')
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_checkpoints_of_earlier_versions_predict_the_same_at_every_exit(name, files, configs):
+    model = build(configs[name])
+    for load in (load_as_for_testing, load_strictly):
+        for value in model.state_dict().values():
+            value.zero_()
+        load(model, files / f'{name}.pth')
+        for exit_stack in EXITS[name]:
+            check_outputs(model, name, exit_stack, exit_stack)
+    # Saved optimizers know the parameters by their order.
+    sums = [parameter.sum().item() for parameter in model.parameters()]
+    np.testing.assert_allclose(sums, OUTPUTS[f'{name}/parameters'], atol=1e-4)
+
+
+@pytest.mark.parametrize('name', ANYTIME)
+def test_checkpoints_of_earlier_versions_are_cut_to_their_first_exit(name, files, configs, tmp_path,
+                                                                     monkeypatch):
+    exit_stack = EXITS[name][0]
+    (tmp_path / 'c.py').write_text(f'default_scope = "mmdet"\nmodel = {configs[name].model.to_dict()!r}')
+    run_tool(monkeypatch, 'slim', tmp_path / 'c.py', files / f'{name}.pth', tmp_path / 'plain.pth',
+             '--exit', exit_stack)
+    cfg = copy.deepcopy(configs[name])
+    cfg.model.type = 'mmdet.SingleStageDetector'
+    cfg.model.neck.stack_times = exit_stack
+    for argument in ('exits', 'heads', 'loss_weights'):
+        cfg.model.pop(argument, None)
+    plain = build(cfg)
+    load_strictly(plain, tmp_path / 'plain.pth')
+    check_outputs(plain, name, exit_stack)
+
+
+def test_a_search_begun_by_an_earlier_version_goes_on_with_the_same_draws(files, monkeypatch):
+    expected = json.loads((DATA / 'search.json').read_text())
+    monkeypatch.chdir(files)
+    with contextlib.closing(sqlite3.connect('search/search.db')) as database:
+        assert database.execute('SELECT count(*) FROM trials').fetchone() == (8,)
+    run_tool(monkeypatch, 'search', 'search.py', '--work-dir', 'search', '--trials', len(expected),
+             '--seed', 5)
+    study = optuna.load_study(study_name='nasfpn-search', storage='sqlite:///search/search.db')
+    assert expected == [dict(reward=trial.value, actions=list(trial.params.values()))
+                        for trial in study.get_trials()]
+
+
+def test_a_calibration_of_an_earlier_version_decides_the_same(files, configs, tmp_path):
+    name = 'anytime-own_norms-BN'
+    model = build(configs[name])
+    load_strictly(model, files / f'{name}.pth')
+    calibration = json.loads((DATA / 'calibration.json').read_text())
+    path = tmp_path / 'calibration.json'
+    calibration['machine'] = dict.fromkeys(calibration['machine'], 'unknown')
+    path.write_text(json.dumps(calibration))
+    with pytest.raises(ValueError, match='of another machine') as error:
+        model.load_calibration(path)
+    here = re.findall(r"(\w+) was 'unknown', but is '?([^';)]+)", str(error.value))
+    assert [key for key, _ in here] == list(calibration['machine'])
+    calibration['machine'] = {key: int(value) if value.isdigit() else value for key, value in here}
+    path.write_text(json.dumps(calibration))
+    model.load_calibration(path)
+    [part] = calibration['inputs']
+    for deadline in part['exits'].values():
+        expected = max(int(stack) for stack, ms in part['exits'].items() if ms <= deadline)
+        assert model.predict_within(torch.zeros(1, 3, *part['image_size']), deadline)[0] == expected
