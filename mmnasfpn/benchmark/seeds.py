@@ -16,7 +16,7 @@ import mmnasfpn
 from mmnasfpn._files import write_text
 from mmnasfpn._markdown import to_table
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.visualization.images import read_log
+from mmnasfpn.visualization.curves import read_log
 
 _TRAIN = Path(mmnasfpn.__file__).parent / '.mim/tools/train.py'
 #: The parts of a Markdown file that the tables replace.

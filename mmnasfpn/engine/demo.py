@@ -14,7 +14,8 @@ from rich.table import Table
 import mmnasfpn
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.engine.hooks.resume import last_checkpoint
-from mmnasfpn.visualization.images import draw_curves, draw_predictions
+from mmnasfpn.visualization.curves import draw_curves
+from mmnasfpn.visualization.predictions import draw_predictions
 
 CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 

@@ -1,16 +1,15 @@
 """Drawings of a genotype: an architecture graph (Figure 7) and a box diagram (Figure 6)."""
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch, Polygon, RegularPolygon
+from matplotlib.patches import Circle, Polygon, Rectangle, RegularPolygon
 
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.visualization.box_layout import BOX_WIDTH, FRAME, MAP_WIDTH, Box, lay_out_boxes
 from mmnasfpn.visualization.graph_layout import DOT_RADIUS, RING_RADIUS, Dot, GraphLayout, lay_out_graph
 
 #: Suffixes of the files that drawings are written to.
@@ -37,6 +36,10 @@ _TITLE = 0.5
 _ENTRY = (2.2, 0.42)  # width and height of an entry of the legend
 _SMALL = 0.6  # of the dots there
 
+
+BOX_WIDTH, BOX_ROW = 0.72, 0.17  # of a box diagram
+_BOXES_SCALE = np.array([1.9, 1.6])  # of its columns and rows against the graph's
+
 _Mark = Callable[[Axes, float, float], None]  # draws a mark of the legend at x, y
 
 
@@ -61,8 +64,8 @@ def draw_graph(genotype: Genotype, out: str | os.PathLike[str], title: str | Non
 def draw_boxes(genotype: Genotype, out: str | os.PathLike[str], title: str | None = None) -> None:
     """Draw a genotype as a diagram of boxes in the manner of Figure 6.
 
-    On the left stand the inputs, on the right the outputs, between them the cells, in order: the
-    op, if the cell has one, then ReLU, convolution and batch normalisation ("R-C-B").
+    Rows and columns are those of :func:`draw_graph`. A box is a cell: its op, the sum with loose ends,
+    if any, then ReLU, convolution and batch normalisation ("R-C-B"), and its level if it is an output.
 
     Args:
         genotype (Genotype): What to draw.
@@ -129,7 +132,6 @@ def _sheet(across: tuple[float, float], upward: tuple[float, float],
     top += _TITLE if title else 0
     left, right, bottom, top = left - _MARGIN, right + _MARGIN, bottom - _MARGIN / 2, top + _MARGIN
     figure = Figure(figsize=(right - left, top - bottom))
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.axis('off')
@@ -153,66 +155,89 @@ def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int,
 
 
 def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
-    """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch."""
-    layout = lay_out_boxes(genotype)
-    heights = [y for wire in layout.wires for _, y in wire.points]
-    heights += [edge for box in layout.boxes for edge in (box.bottom, box.top)]
-    right = max(box.right for box in layout.boxes)
-    figure, axes = _sheet((-_LABELS, right), (min(heights) - FRAME, max(heights) + FRAME),
+    """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch.
+
+    Boxes stand where the graph has its dots, on a grid of larger columns and rows, and within them,
+    so that no arrow runs through a box.
+    """
+    layout = lay_out_graph(genotype)
+    boxes = [_Box(dot.x * _BOXES_SCALE[0], dot.y * _BOXES_SCALE[1], _rows_of_box(genotype, dot))
+             for dot in layout.dots]
+    arrows = [arrow.points * _BOXES_SCALE for arrow in layout.arrows]
+    heights = [y for points in arrows for y in points[:, 1]] + [y for box in boxes for y in box.edges]
+    left, right = -BOX_WIDTH / 2, boxes[-1].x + BOX_WIDTH / 2
+    figure, axes = _sheet((left - _LABELS, right), (min(heights), max(heights)),
                           _boxes_legend(genotype), title)
-    for level, y in layout.row_of_level.items():
-        _draw_level(axes, level, -_LABELS, y)
-    _draw_frames(axes, layout.boxes)
-    for link in layout.links:
-        _draw_arrow(axes, np.array(link))
-    for wire in layout.wires:
-        is_loose_end, is_gate = ((wire.connection.is_loose_end, wire.connection.is_gate)
-                                 if wire.connection else (False, False))
-        _draw_arrow(axes, np.array(wire.own), is_loose_end, is_gate)
-    for centre in layout.junctions:
-        axes.add_patch(Circle(centre, 0.04, color=_INK, zorder=4, linewidth=0, label='junction'))
-    for box in layout.boxes:
-        _draw_box(axes, box, genotype.node_levels[box.node])
+    for level in genotype.levels:
+        _draw_level(axes, level, left - _LABELS, boxes[level - genotype.min_level].y)
+    for arrow, points in zip(layout.arrows, arrows, strict=True):
+        connection = arrow.connection
+        ends = boxes[connection.source].rim(points[0]), boxes[connection.target].rim(points[-1])
+        _draw_arrow(axes, np.vstack([ends[0], points, ends[1]]), connection.is_loose_end,
+                    connection.is_gate)
+    for box in boxes:
+        _draw_box(axes, box)
     return figure
 
 
-def _draw_frames(axes: Axes, boxes: Sequence[Box]) -> None:
-    """Shade the ground of each cell, so that its boxes are seen to belong together."""
-    for node in {box.node for box in boxes if box.kind == 'rcb'}:
-        own = [box for box in boxes if box.node == node and box.kind not in ('input', 'output')]
-        left, bottom = own[0].left - FRAME, min(box.bottom for box in own) - FRAME
-        axes.add_patch(FancyBboxPatch(
-            (left, bottom), BOX_WIDTH + 2 * FRAME, max(box.top for box in own) + FRAME - bottom,
-            boxstyle='round,pad=0,rounding_size=0.1', facecolor=_CELL, edgecolor=_GUIDE, zorder=0))
+@dataclass(frozen=True)
+class _Box:
+    """A node of a box diagram: its centre, and its rows from the top down, each a kind and a text."""
+
+    x: float
+    y: float
+    rows: Sequence[tuple[str, str]]
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """The lower and the upper edge."""
+        half = len(self.rows) * BOX_ROW / 2
+        return self.y - half, self.y + half
+
+    def rim(self, point: np.ndarray) -> np.ndarray:
+        """Return where the line from the centre to a point leaves the box."""
+        centre = np.array([self.x, self.y])
+        half = np.array([BOX_WIDTH, len(self.rows) * BOX_ROW]) / 2
+        return centre + (point - centre) / (np.abs(point - centre) / half).max()
 
 
-def _draw_box(axes: Axes, box: Box, level: int | None) -> None:
-    """Draw a box and its text; ``level`` is None in the legend."""
-    faces = dict(input=_YELLOW, output=_BLUE, sum=_SUM, gp=_GP, rcb='#dfe5eb')
-    axes.add_patch(FancyBboxPatch(
-        (box.left, box.bottom), box.width, box.height, boxstyle='round,pad=0,rounding_size=0.06',
-        facecolor=faces[box.kind], edgecolor=_INK, linewidth=1.1, zorder=5, label=box.kind))
-    names = dict(input='C', output='P', sum='Sum', gp='GP', rcb='R-C-B')
-    lines = [names[box.kind]]
-    if level is not None and box.kind in ('input', 'output'):
-        lines = [f'{lines[0]}{level}', f'node {box.node}']
-    elif level is not None and box.kind == 'rcb':
-        lines += [f'node {box.node}', f'level {level}']
-    for place, text in enumerate(lines):
-        axes.text(box.x, box.y + ((len(lines) - 1) / 2 - place) * 0.155, text,
-                  fontsize=8 if place else 10, zorder=6, color='white' if box.kind == 'gp' else _INK,
-                  fontweight='normal' if place else 'bold',
-                  horizontalalignment='center', verticalalignment='center')
+def _rows_of_box(genotype: Genotype, dot: Dot) -> list[tuple[str, str]]:
+    """Return the lines of a node's box: its op, the sum with loose ends, "R-C-B", and a note."""
+    level = genotype.node_levels[dot.node]
+    if dot.kind == 'input':
+        return [('input', f'C{level}'), ('input', f'node {dot.node}')]
+    rows = [(dot.kind, dict(gp='GP', sum='Sum')[dot.kind])] if dot.kind in ('gp', 'sum') else []
+    if dot.kind == 'gp' and genotype.loose_ends[dot.node - genotype.num_levels]:
+        rows.append(('sum', 'Sum'))
+    rows.append(('rcb', 'R-C-B'))
+    if dot.is_output:
+        return [*rows, ('output', f'P{level}, node {dot.node}')]
+    return [*rows, ('rcb', f'node {dot.node}')]
+
+
+def _draw_box(axes: Axes, box: _Box) -> None:
+    faces = dict(input=_YELLOW, output=_BLUE, sum=_SUM, gp=_GP, rcb=_CELL)
+    bottom, top = box.edges
+    for place, (kind, text) in enumerate(box.rows):
+        y = top - (place + 1) * BOX_ROW
+        axes.add_patch(Rectangle((box.x - BOX_WIDTH / 2, y), BOX_WIDTH, BOX_ROW, facecolor=faces[kind],
+                                 edgecolor='none', zorder=4, label=kind))
+        small = 0 < place == len(box.rows) - 1
+        axes.text(box.x, y + BOX_ROW / 2, text, fontsize=8 if small else 10, zorder=6,
+                  color='white' if kind == 'gp' else _INK, fontweight='normal' if small else 'bold',
+                  horizontalalignment='center', verticalalignment='center_baseline')
+    axes.add_patch(Rectangle((box.x - BOX_WIDTH / 2, bottom), BOX_WIDTH, top - bottom, fill=False,
+                             edgecolor=_INK, linewidth=1.1, zorder=5, label='frame'))
 
 
 def _boxes_legend(genotype: Genotype) -> list[tuple[_Mark, str]]:
-    def box(kind: str) -> _Mark:
-        return lambda axes, x, y: _draw_box(axes, Box(kind, -1, -1, x, y, MAP_WIDTH, 0.28), None)
+    def box(kind: str, text: str) -> _Mark:
+        return lambda axes, x, y: _draw_box(axes, _Box(x, y, [(kind, text)]))
 
-    entries = [(box('input'), 'input map'), (box('sum'), 'sum of the maps')]
+    entries = [(box('input', 'C'), 'input map'), (box('sum', 'Sum'), 'sum of the maps')]
     if any(cell.op == 'gp' for cell in genotype.cells):
-        entries.append((box('gp'), 'global pooling'))
-    entries += [(box('rcb'), 'ReLU, conv, BN'), (box('output'), 'output map')]
+        entries.append((box('gp', 'GP'), 'global pooling'))
+    entries += [(box('rcb', 'R-C-B'), 'ReLU, conv, BN'), (box('output', 'P'), 'output map')]
     return entries + _arrow_legend(genotype)
 
 
