@@ -77,7 +77,7 @@ sys.exit(sys.argv[1] == '1' and get_compiling_cuda_version() == 'not available')
 PY
 }
 # The fast way is for C++ alone, and gives way to a compiler and flags of the user's.
-build_env=() duration='3 minutes on 2 fast cores, 7 on slow ones'
+build_env=() duration='about 3 minutes on 2 cores'
 precompiled=$PWD/$venv/precompiled
 if [ "$cuda" = 1 ]; then
     duration='longer than the 8 to 35 minutes of its C++ on 2 cores, because of CUDA'
