@@ -4,11 +4,12 @@ import argparse
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import (
     MAX_TORCH_SEED,
     config_parser,
     load_parsed_config,
+    markdown_file,
     needs_extra,
     output_file,
     output_folder,
@@ -37,16 +38,10 @@ def parse_args() -> argparse.Namespace:
                         help='where the searches are; the same command goes on with them (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results of each search as JSON')
-    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
+    parser.add_argument('--markdown', type=markdown_file(SAMPLERS_PART), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the searches')
-    args = parser.parse_args()
-    if args.markdown:
-        try:
-            check_markdown(args.markdown, SAMPLERS_PART)
-        except ValueError as error:
-            parser.error(str(error))
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
