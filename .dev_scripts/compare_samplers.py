@@ -18,7 +18,7 @@ from mmnasfpn.engine.cli import (
 )
 
 with needs_extra('search', 'optuna', 'sqlalchemy'):
-    from sampler_comparison import SAMPLERS_PART, compare, contestants, draw_comparison, to_markdown
+    from sampler_comparison import SAMPLERS_PART, candidates, compare, draw_comparison, to_markdown
 
     from mmnasfpn.search.samplers import SAMPLERS
 
@@ -47,13 +47,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     console = Console()
-    ways = contestants(load_parsed_config(args), args.samplers, args.variants)
+    compared = candidates(load_parsed_config(args), args.samplers, args.variants)
     runs = []
-    for run in compare(ways, args.seeds, args.trials, args.work_dir, args.workers):
+    for run in compare(compared, args.seeds, args.trials, args.work_dir, args.workers):
         console.print(f"{run['name']}, seed {run['seed']}: mean of the last 200 rewards "
                       f"{run['mean_reward_last_200']:.3f}", markup=False)
         runs.append(run)
-    runs.sort(key=lambda run: [way.name for way in ways].index(run['name']))
+    runs.sort(key=lambda run: [candidate.name for candidate in compared].index(run['name']))
     table = to_markdown(runs)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:

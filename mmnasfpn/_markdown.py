@@ -18,27 +18,24 @@ def write_markdown(path: Path, markdown: str, part: str) -> None:
     Raises:
         UsageError: If the file exists without these marks.
     """
-    if path.exists():
-        before, begin, end, after = _split(path, part)
-        markdown = f'{before}{begin}\n\n{markdown}\n{end}{after}'
-    write_text(path, markdown)
+    before, after = check_markdown(path, part)
+    write_text(path, f'{before}{markdown}{after}')
 
 
-def check_markdown(path: Path, part: str) -> None:
-    """Raise a UsageError if a file exists without the marks between which a part is written.
+def check_markdown(path: Path, part: str) -> tuple[str, str]:
+    """Return what stands before and after a part of a file: nothing if the file does not exist.
 
-    They are the lines ``<!-- begin of the <part> -->`` and ``<!-- end of the <part> -->``.
+    Its marks are the lines ``<!-- begin of the <part> -->`` and ``<!-- end of the <part> -->``.
+
+    Raises:
+        UsageError: If the file exists without these marks.
     """
-    if path.exists():
-        _split(path, part)
-
-
-def _split(path: Path, part: str) -> tuple[str, str, str, str]:
-    """Return what is before the marks of a part, the marks, and what is after them."""
+    if not path.exists():
+        return '', ''
     begin, end = f'<!-- begin of the {part} -->', f'<!-- end of the {part} -->'
     before, _, rest = path.read_text(encoding='utf-8').partition(begin)
     _, found, after = rest.partition(end)
     if not found:
         raise UsageError(f'{path} exists, but lacks the lines {begin} and {end}, between which the '
                          'table goes: add them, or give a new file')
-    return before, begin, end, after
+    return f'{before}{begin}\n\n', f'\n{end}{after}'

@@ -26,7 +26,7 @@ Run = Callable[[], Any]
 
 
 def build(case: Case, cfg: Config, setting: Setting) -> Run:
-    """Build one of the cases that :func:`~mmnasfpn.benchmark.cases.plan` returns for a config."""
+    """Build one of the cases that :func:`~mmnasfpn.benchmark.cases.plan` returns."""
     switches = switches_of(case.way, setting.mode)
     detector = _build_detector(case.model, cfg, setting)
     layout = torch.channels_last if 'channels_last' in switches else torch.contiguous_format
@@ -150,34 +150,23 @@ def _convolutions(model: nn.Module, run: Run, is_training: bool, autocast: torch
 def _onnx(part: str, detector: Any, images: Tensor) -> Run:
     detector.eval()
     with torch.no_grad():
-        module, inputs = (ExportableDetector(detector), [images]) if part == 'detector' else (
-            _NeckOfMaps(detector.neck), detector.backbone(images))
+        module, inputs = (detector.neck, detector.backbone(images)) if part == 'neck' else (
+            ExportableDetector(detector), [images])
+    arguments: Any = [inputs] if part == 'neck' else inputs
     names = [f'input_{index}' for index in range(len(inputs))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.onnx'
-        to_onnx(module, inputs, path, names)
+        to_onnx(module, arguments, path, names)
         session = open_session(path)
     return partial(session.run, None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
 
 
-class _NeckOfMaps(nn.Module):
-    """A neck that takes its maps one by one, as an exporter names them."""
-
-    def __init__(self, neck: nn.Module) -> None:
-        super().__init__()
-        self.neck = neck
-
-    def forward(self, *maps: Tensor) -> Any:
-        return self.neck(maps)
-
-
 def _sample(setting: Setting) -> DetDataSample:
     """Return an image with ten boxes of classes 0 and 1."""
-    rows, columns = size = setting.image_size
+    size = setting.image_size
     sample = DetDataSample(metainfo=dict(
         img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0)))
     corners = torch.rand(10, 2, generator=torch.Generator().manual_seed(0))  # as shares of the image
-    boxes = torch.cat([corners * 0.7, corners * 0.7 + 0.25], dim=1) * torch.tensor(
-        [columns, rows, columns, rows])
+    boxes = torch.cat([corners * 0.7, corners * 0.7 + 0.25], dim=1) * torch.tensor(2 * size[::-1])
     sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.arange(10) % 2).to(setting.device)
     return sample

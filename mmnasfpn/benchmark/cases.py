@@ -2,7 +2,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -67,14 +67,8 @@ class Case:
     way: str
 
 
-@dataclass(frozen=True)
-class NeckSize:
-    """A neck that differs from a config's in one size.
-
-    Args:
-        name (str): ``'stacks'``, ``'feature dimension'`` or ``'image size'``.
-        value (int): The size.
-    """
+class NeckSize(NamedTuple):
+    """The only size in which a neck differs from a config's: stacks, feature dimension or image size."""
 
     name: str
     value: int
@@ -87,11 +81,7 @@ def default_ways(mode: str, device: torch.device) -> tuple[str, ...]:
 
 
 def switches_of(way: str, mode: str) -> frozenset[str]:
-    """Return the switches that are on.
-
-    Args:
-        way (str): As of a :class:`Case`.
-        mode (str): As of a :class:`Setting`.
+    """Return the switches that a way of a :class:`Case` turns on.
 
     Raises:
         UsageError: If there is no such switch, or not in this mode.
@@ -112,14 +102,8 @@ def plan(cfg: Config, setting: Setting, parts: Sequence[str], ways: Sequence[str
     """Return the cases to time: the neck or the detector of a config, and what it is compared with.
 
     These are the same with MMDetection's NASFPN, where it has the same shape, and with the authors' FPN;
-    and the convolutions of ours alone, each on an input of its own.
-
-    Args:
-        cfg (Config): A config with a NASFPN neck.
-        setting (Setting): What all cases share.
-        parts (Sequence[str]): ``'neck'``, ``'detector'``, or both.
-        ways (Sequence[str]): As of a :class:`Case`.
-        models (Sequence[str]): Which of them. Defaults to all.
+    and the convolutions of ours alone, each on an input of its own. Parts, ways and models are those of
+    a :class:`Case`.
 
     Raises:
         ValueError: If the config has another neck, or a way does not exist in this setting.

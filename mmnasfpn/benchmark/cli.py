@@ -16,11 +16,7 @@ _CONFIG = 'retinanet_r50_nasfpn-3x256_crop640-50e_coco'
 
 
 def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the arguments of every benchmark.
-
-    Args:
-        description (str | None): What the tool does.
-    """
+    """Return a parser with the arguments of every benchmark."""
     parser = config_parser(description, is_run=False, default=_CONFIG)
     parser.add_argument('--device', choices=['cpu', 'cuda'],
                         default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
@@ -40,22 +36,12 @@ def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str]) -> argparse.Namespace:
-    """Parse the command line, and check what can be before the work.
-
-    Args:
-        parser (ArgumentParser): As from :func:`benchmark_parser`.
-        parts (Mapping[str, str]): For each mode, which part of a Markdown file has the table.
-    """
+    """Parse the command line; ``parts`` are those of a Markdown file that get the table, by the mode."""
     args = parser.parse_args()
     args.markdown_part = parts[args.mode]
     if args.markdown:
         check_markdown(args.markdown, args.markdown_part)
     return args
-
-
-def setting_of(args: argparse.Namespace, image_size: tuple[int, int]) -> Setting:
-    """Return the setting that a command line means."""
-    return Setting(image_size, args.batch_size, args.mode, torch.device(args.device))
 
 
 def write_results(args: argparse.Namespace, setting: Setting, table: str,

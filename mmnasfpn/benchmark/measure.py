@@ -68,12 +68,7 @@ def measure(runs: Mapping[CaseT, Callable[[], Any]], rounds: Iterable[int],
 
 
 def peak_memory(run: Callable[[], Any], device: torch.device) -> int:
-    """Return the most bytes that PyTorch's allocator held at once during a call, beyond those before it.
-
-    Args:
-        run (Callable): What to call.
-        device (torch.device): Where it runs.
-    """
+    """Return the most bytes that PyTorch held at once during a call, beyond those before it."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -85,11 +80,10 @@ def peak_memory(run: Callable[[], Any], device: torch.device) -> int:
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    events = [(event.start_ns(), event.nbytes())
-              for event in profiler.profiler.kineto_results.events()
+    events = [event for event in profiler.profiler.kineto_results.events()
               if event.name() == '[memory]' and event.device_type() == DeviceType.CPU]
-    held = np.cumsum([number for _, number in sorted(events, key=lambda event: event[0])])
-    return max(0, int(held.max(initial=0)))
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(0, int(np.cumsum(sizes).max(initial=0)))
 
 
 def _time(run: Callable[[], Any], device: torch.device) -> float:

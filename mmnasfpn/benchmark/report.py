@@ -1,4 +1,4 @@
-"""Tables and pictures of what was measured."""
+"""Tables and plots of what was measured."""
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,14 +32,8 @@ def to_markdown(found: Mapping[Case, Measurement]) -> str:
 
 
 def draw(found: Mapping[Case, Measurement], out: str | os.PathLike[str]) -> None:
-    """Draw the times as bars, with the quartiles of the rounds, and axes for each part.
-
-    Args:
-        found (Mapping[Case, Measurement]): What was measured.
-        out (str | PathLike): Image to write.
-    """
-    models = [model for model in (OURS, MMDET, FPN, CONVOLUTIONS)
-              if any(case.model == model for case in found)]
+    """Draw the times as bars, with the quartiles of the rounds, and axes for each part."""
+    colours = {OURS: 'C0', MMDET: 'C1', FPN: 'C2', CONVOLUTIONS: 'C3'}
     sizes = Counter(case.part for case in found)
     figure = Figure(figsize=(9, 1.2 * len(sizes) + 0.3 * len(found)), layout='constrained')
     grid = figure.subplots(len(sizes), squeeze=False, height_ratios=list(sizes.values()))
@@ -47,7 +41,7 @@ def draw(found: Mapping[Case, Measurement], out: str | os.PathLike[str]) -> None
         cases = [case for case in found if case.part == part]
         own = [found[case] for case in cases]
         axes.barh(range(len(own)), [m.median for m in own], xerr=_errors(own),
-                  color=[f'C{models.index(case.model)}' for case in cases],
+                  color=[colours[case.model] for case in cases],
                   error_kw=dict(lw=1, capsize=2))
         axes.set_yticks(range(len(cases)), [f'{case.model}: {case.way}' for case in cases], fontsize=8)
         axes.invert_yaxis()
@@ -70,12 +64,7 @@ def sizes_to_markdown(found: Mapping[NeckSize, Measurement]) -> str:
 
 
 def draw_sizes(found: Mapping[NeckSize, Measurement], out: str | os.PathLike[str]) -> None:
-    """Draw time and memory over each size that was changed.
-
-    Args:
-        found (Mapping[NeckSize, Measurement]): What was measured.
-        out (str | PathLike): Image to write.
-    """
+    """Draw time and memory over each size that was changed."""
     names = list(dict.fromkeys(size.name for size in found))
     figure = Figure(figsize=(3.4 * len(names) + 0.6, 5), layout='constrained')
     grid = figure.subplots(2, len(names), squeeze=False, sharex='col', sharey='row')

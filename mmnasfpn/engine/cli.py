@@ -167,11 +167,7 @@ def output_file(*suffixes: str, is_new: bool = False) -> Callable[[str], Path]:
 
 
 def markdown_file(part: str) -> Callable[[str], Path]:
-    """Return a type of arguments: a ``.md`` file to write a part of. One that exists must hold its marks.
-
-    Args:
-        part (str): The part, as :func:`~mmnasfpn._markdown.write_markdown` takes it.
-    """
+    """Return a type of arguments: a ``.md`` file to write; one that exists must hold the part."""
     def parse(text: str) -> Path:
         path = output_file('.md')(text)
         try:

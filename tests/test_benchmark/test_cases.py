@@ -38,12 +38,14 @@ def models_of(cases):
     return [case.model for case in cases]
 
 
-def test_cases_are_planned_part_by_part_with_the_convolutions_beside_ours():
+def test_cases_are_planned_part_by_part_for_the_models_asked_for():
     cases = plan(config(), SETTING, ['neck', 'detector'], ['eager', 'bf16'])
     assert [(case.model, case.way) for case in cases if case.part == 'neck'] == [
         (OURS, 'eager'), (CONVOLUTIONS, 'eager'), (OURS, 'bf16'), (CONVOLUTIONS, 'bf16'),
         (MMDET, 'eager'), (MMDET, 'bf16'), (FPN, 'eager'), (FPN, 'bf16')]
     assert [case.part for case in cases] == 8 * ['neck'] + 8 * ['detector']
+    assert plan(config(), SETTING, ['neck'], ['eager', 'onnx'], [CONVOLUTIONS, FPN]) == [
+        Case('neck', CONVOLUTIONS, 'eager'), Case('neck', FPN, 'eager'), Case('neck', FPN, 'onnx')]
 
 
 @pytest.mark.parametrize(('way', 'mode', 'models'), [
@@ -111,11 +113,6 @@ def test_onnx_runtime_is_for_the_cpu():
         check(config(), Setting((128, 128), 1, 'infer', torch.device('cuda')), ['onnx'])
 
 
-def test_only_the_models_asked_for_are_timed():
-    assert plan(config(), SETTING, ['neck'], ['eager', 'onnx'], [CONVOLUTIONS, FPN]) == [
-        Case('neck', CONVOLUTIONS, 'eager'), Case('neck', FPN, 'eager'), Case('neck', FPN, 'onnx')]
-
-
 def test_one_size_of_the_neck_changes_at_a_time():
     sizes = plan_sizes([1, 2], [16], [64])
     assert [(size.name, size.value) for size in sizes] == [
@@ -141,29 +138,24 @@ def test_another_neck_is_refused(neck):
         plan(config(type=neck), SETTING, ['neck'], ['eager'])
 
 
-def test_the_tool_writes_table_json_and_picture(tmp_path, tool_env):
+@pytest.mark.parametrize(('tool', 'arguments', 'part', 'models', 'lines'), [
+    ('benchmark', ['--image-size', 128, 128, '--parts', 'neck', '--ways', 'eager', '--cfg-options',
+                   'model.neck.stack_times=1'],
+     'benchmark of inference', [OURS, CONVOLUTIONS, MMDET, FPN], 4 * ['| neck |']),
+    ('benchmark_stacks', ['--mode', 'train', '--stacks', 1, 2, '--channels', 16, '--image-sizes', 64,
+                          '--image-size', 64, '--batch-size', 2],
+     'growth in training', ['1', '2', '16', '64'], 2 * ['| stacks |'])])
+def test_the_tools_write_table_json_and_picture(tool, arguments, part, models, lines, tmp_path,
+                                                tool_env):
     page = tmp_path / 'page.md'
-    marks = [f'<!-- {end} of the benchmark of inference -->' for end in ('begin', 'end')]
-    page.write_text('\n'.join(marks))
-    output = run_python(
-               'tools/benchmark.py', CONFIG, '--image-size', 128, 128, '--parts', 'neck', '--rounds', 2,
-               '--ways', 'eager', '--cfg-options', 'model.neck.stack_times=1', '--device', 'cpu',
-               '--json', tmp_path / 'b.json', '--markdown', page, '--picture', tmp_path / 'b.png',
-               env=tool_env)
+    page.write_text('\n'.join(f'<!-- {end} of the {part} -->' for end in ('begin', 'end')))
+    output = run_python(f'tools/{tool}.py', CONFIG, *arguments, '--rounds', 2, '--device', 'cpu',
+                        '--json', tmp_path / 'b.json', '--markdown', page, '--picture',
+                        tmp_path / 'b.png', env=tool_env)
     assert 'USDT' not in output  # of PyTorch's profiler
     written = json.loads((tmp_path / 'b.json').read_text())
-    assert [m['model'] for m in written['measurements']] == [OURS, CONVOLUTIONS, MMDET, FPN]
-    assert written['machine']['threads'] and len(written['measurements'][0]['milliseconds']) == 2
-    assert page.read_text().count('| neck |') == 4 and (tmp_path / 'b.png').is_file()
-
-
-def test_the_tool_for_growth_writes_table_json_and_picture(tmp_path, tool_env):
-    page = tmp_path / 'page.md'
-    page.write_text('\n'.join(f'<!-- {end} of the growth in training -->' for end in ('begin', 'end')))
-    run_python('tools/benchmark_stacks.py', CONFIG, '--mode', 'train', '--stacks', 1, 2, '--channels',
-               16, '--image-sizes', 64, '--image-size', 64, '--batch-size', 2, '--rounds', 2,
-               '--device', 'cpu', '--json', tmp_path / 'b.json', '--markdown', page,
-               '--picture', tmp_path / 'b.png', env=tool_env)
-    written = json.loads((tmp_path / 'b.json').read_text())
-    assert [m['model'] for m in written['measurements']] == ['1', '2', '16', '64']
-    assert page.read_text().count('| stacks |') == 2 and (tmp_path / 'b.png').is_file()
+    assert written['machine']['threads'] and [m['model'] for m in written['measurements']] == models
+    assert list(written['measurements'][0]) == ['part', 'model', 'way', 'milliseconds', 'peak_mib']
+    assert len(written['measurements'][0]['milliseconds']) == 2
+    assert page.read_text().count(lines[0]) == len(lines)
+    assert (tmp_path / 'b.png').is_file()
