@@ -42,15 +42,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    note = ''
     if args.amoebanet_sizes:
         fits = list(track(fit_amoebanet(), 'Sizes', transient=True))
         data, markdown = dict(sizes=[asdict(fit) for fit in fits]), amoebanet_to_markdown(fits)
     else:
         rows = [count_row(row) for row in track(args.rows, 'Counting', transient=True)]
         data, markdown = dict(rows=[asdict(row) for row in rows]), to_markdown(rows)
+        uncounted = sorted({name for row in rows for name in row.uncounted_operators})
+        note = f"\nOperators without a formula, counted as nothing: {', '.join(uncounted)}"
         if args.metafile:
             write_metafile(args.metafile, rows)
-    Console().print(markdown, markup=False, soft_wrap=True)
+    Console().print(markdown + note, markup=False, soft_wrap=True)
     if args.json:
         write_json(args.json, data, indent=2)
     if args.markdown:

@@ -12,12 +12,11 @@ from mmnasfpn.benchmark.cases import Setting
 from mmnasfpn.engine.cli import config_parser, output_file, whole_number
 from mmnasfpn.models.detectors.calibration import machine_of
 
-_CONFIG = 'retinanet_r50_nasfpn-3x256_crop640-50e_coco'
-
 
 def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the arguments of every benchmark."""
-    parser = config_parser(description, is_run=False, default=_CONFIG)
+    parser = config_parser(description, is_run=False,
+                           default='retinanet_r50_nasfpn-3x256_crop640-50e_coco')
     parser.add_argument('--device', choices=['cpu', 'cuda'],
                         default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
     parser.add_argument('--mode', choices=['infer', 'train'], default='infer',
@@ -46,14 +45,7 @@ def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str]) -
 
 def write_results(args: argparse.Namespace, setting: Setting, table: str,
                   measurements: list[dict[str, Any]]) -> None:
-    """Print the table, and write the files that a command line asks for.
-
-    Args:
-        args (Namespace): As from :func:`parse_benchmark`.
-        setting (Setting): What was run.
-        table (str): The table, as Markdown.
-        measurements (list[dict]): What ``--json`` has of each case.
-    """
+    """Print the table, and write the files that are asked for; ``measurements`` are for ``--json``."""
     machine = machine_of(setting.device)
     console = Console()
     console.print(', '.join(f'{key} {value}' for key, value in machine.items()), markup=False)

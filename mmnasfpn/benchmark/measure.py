@@ -11,7 +11,6 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-#: What names a case.
 CaseT = TypeVar('CaseT')
 
 
