@@ -84,10 +84,10 @@ def draw_sizes(found: Mapping[NeckSize, Measurement], out: str | os.PathLike[str
     figure.savefig(out, dpi=110)
 
 
-def _errors(measurements: Sequence[Measurement]) -> np.ndarray:
+def _errors(measurements: Sequence[Measurement]) -> list[list[float]]:
     """Return how far the quartiles are below and above the medians: two rows."""
     low, middle, high = np.quantile([m.milliseconds for m in measurements], (0.25, 0.5, 0.75), axis=1)
-    return np.stack([middle - low, high - middle])
+    return [(middle - low).tolist(), (high - middle).tolist()]
 
 
 def _time_ratio(m: Measurement, other: Measurement | None) -> str:

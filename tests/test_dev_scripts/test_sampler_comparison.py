@@ -6,6 +6,7 @@ from mmengine.config import Config
 from sampler_comparison import candidates, compare, draw_comparison, to_markdown
 
 from tests.conftest import REPO, run_python
+from tests.test_search.conftest import no_graphs  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
 MATCH = REPO / 'configs/nasfpn/search/match.py'
