@@ -115,10 +115,8 @@ def test_onnx_runtime_is_for_the_cpu():
 
 def test_one_size_of_the_neck_changes_at_a_time():
     sizes = plan_sizes([1, 2], [16], [64])
-    assert [(size.name, size.value) for size in sizes] == [
-        ('stacks', 1), ('stacks', 2), ('feature dimension', 16), ('image size', 64)]
-    cfg = config()
-    shapes = [tuple(build_size(size, cfg, SETTING, 'eager')()[0].shape) for size in sizes]
+    assert sizes == [('stacks', 1), ('stacks', 2), ('feature dimension', 16), ('image size', 64)]
+    shapes = [tuple(build_size(size, config(), SETTING, 'eager')()[0].shape) for size in sizes]
     assert shapes == [(1, 64, 16, 16), (1, 64, 16, 16), (1, 16, 16, 16), (1, 64, 8, 8)]
 
 
@@ -157,5 +155,4 @@ def test_the_tools_write_table_json_and_picture(tool, arguments, part, models, l
     assert written['machine']['threads'] and [m['model'] for m in written['measurements']] == models
     assert list(written['measurements'][0]) == ['part', 'model', 'way', 'milliseconds', 'peak_mib']
     assert len(written['measurements'][0]['milliseconds']) == 2
-    assert page.read_text().count(lines[0]) == len(lines)
-    assert (tmp_path / 'b.png').is_file()
+    assert page.read_text().count(lines[0]) == len(lines) and (tmp_path / 'b.png').is_file()
