@@ -43,8 +43,9 @@ def generate(root: Path, num_images: int, num_boxes: int) -> None:
         return
     (root / 'images').mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    images = [dict(id=number, file_name=f'{number:012}.jpg', height=480, width=640, license=1,
-                   date_captured='2013-11-14 17:02:52') for number in range(1, num_images + 1)]
+    images: list[dict] = [
+        dict(id=number, file_name=f'{number:012}.jpg', height=480, width=640, license=1,
+             date_captured='2013-11-14 17:02:52') for number in range(1, num_images + 1)]
     places = zip(rng.integers(1, num_images + 1, num_boxes).tolist(),
                  rng.integers(1, NUM_CLASSES + 1, num_boxes).tolist(),
                  rng.uniform(0, (500, 350), (num_boxes, 2)).round(2).tolist(),

@@ -4,11 +4,12 @@ import argparse
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import (
     MAX_TORCH_SEED,
     config_parser,
     load_parsed_config,
+    markdown_file,
     needs_extra,
     output_file,
     output_folder,
@@ -17,7 +18,7 @@ from mmnasfpn.engine.cli import (
 )
 
 with needs_extra('search', 'optuna', 'sqlalchemy'):
-    from sampler_comparison import SAMPLERS_PART, compare, contestants, draw_comparison, to_markdown
+    from sampler_comparison import SAMPLERS_PART, candidates, compare, draw_comparison, to_markdown
 
     from mmnasfpn.search.samplers import SAMPLERS
 
@@ -37,28 +38,22 @@ def parse_args() -> argparse.Namespace:
                         help='where the searches are; the same command goes on with them (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results of each search as JSON')
-    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
+    parser.add_argument('--markdown', type=markdown_file(SAMPLERS_PART), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the searches')
-    args = parser.parse_args()
-    if args.markdown:
-        try:
-            check_markdown(args.markdown, SAMPLERS_PART)
-        except ValueError as error:
-            parser.error(str(error))
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     console = Console()
-    ways = contestants(load_parsed_config(args), args.samplers, args.variants)
+    compared = candidates(load_parsed_config(args), args.samplers, args.variants)
     runs = []
-    for run in compare(ways, args.seeds, args.trials, args.work_dir, args.workers):
+    for run in compare(compared, args.seeds, args.trials, args.work_dir, args.workers):
         console.print(f"{run['name']}, seed {run['seed']}: mean of the last 200 rewards "
                       f"{run['mean_reward_last_200']:.3f}", markup=False)
         runs.append(run)
-    runs.sort(key=lambda run: [way.name for way in ways].index(run['name']))
+    runs.sort(key=lambda run: [candidate.name for candidate in compared].index(run['name']))
     table = to_markdown(runs)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:

@@ -14,14 +14,7 @@ MODELS_PART, AMOEBANET_PART = 'counted models', 'sizes of AmoebaNet-D'
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Return the rows as Markdown: a table of Table 1's and one of the other figures'.
-
-    Args:
-        rows (Sequence[Row]): As from :func:`~paper_rows.count_row`.
-
-    Returns:
-        str: Markdown without the heading; a table without rows is left out.
-    """
+    """Return the rows as Markdown: a table of Table 1's and one of the other figures', if it has any."""
     in_table = [row for row in rows if row.row in TABLE_1]
     in_figures = [row for row in rows if row.row in FIGURES]
     parts = []
@@ -32,7 +25,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
             [(_model(row), row.image_size, _number(row.params_m),
               _paper(row.paper_params_m, row.params_diff_percent), _number(row.flops_b),
               _paper(row.paper_flops_b, row.flops_diff_percent), _number(row.params_m_80),
-              _number(row.flops_b_80), _ap(row.paper_test_dev_ap), _latency(row))
+              _number(row.flops_b_80), _number(row.paper_test_dev_ap, 1), _latency(row))
              for row in in_table]))
     if in_figures:
         parts.append(to_table(
@@ -55,12 +48,7 @@ def amoebanet_to_markdown(fits: Sequence[AmoebaNetFit]) -> str:
 
 
 def write_metafile(path: Path, rows: Sequence[Row]) -> None:
-    """Put the counts of the rows, with COCO's 80 classes, into the metafile that MIM reads.
-
-    Args:
-        path (Path): ``metafile.yml``, which lists the models; what else it says stays.
-        rows (Sequence[Row]): The rows. Those of other projects' models are left out.
-    """
+    """Put the counts of the rows, with COCO's 80 classes, into ``metafile.yml``; the rest stays."""
     data = yaml.safe_load(path.read_text(encoding='utf-8'))
     counted = {row.config: row for row in rows}
     for model in data['Models']:
@@ -102,12 +90,8 @@ def _where(row: Row) -> str:
     return f"{where}; the text's {TEXT_FLOPS[row.row]:g} B ({difference:+.1f}%)"
 
 
-def _number(value: float | None) -> str:
-    return '' if value is None else f'{value:.2f}'
-
-
-def _ap(value: float | None) -> str:
-    return '' if value is None else f'{value:.1f}'
+def _number(value: float | None, digits: int = 2) -> str:
+    return '' if value is None else f'{value:.{digits}f}'
 
 
 def _paper(value: float | None, difference: float | None) -> str:

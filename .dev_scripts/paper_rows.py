@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.analysis.complexity import count_complexity
+from mmnasfpn.errors import UsageError
 from mmnasfpn.models.backbones import AmoebaNet
 
 #: The paper's models predict COCO's 90 category ids, of which 80 are in use.
@@ -153,7 +154,7 @@ def find_rows(names: Iterable[str]) -> list[str]:
     """Return the rows that are meant by their ids, by their configs, or by ``all``.
 
     Raises:
-        ValueError: If there is no such row; names those that there are.
+        UsageError: If there is no such row; names those that exist.
     """
     rows = []
     of_config = {source.config: row for row, source in TABLE_1.items() if source.config}
@@ -164,7 +165,7 @@ def find_rows(names: Iterable[str]) -> list[str]:
         elif row in TABLE_1 or row in FIGURES:
             rows.append(row)
         else:
-            raise ValueError(f"there is no row {name!r}; there are: {', '.join(all_rows())}")
+            raise UsageError(f"there is no row {name!r}; there are: {', '.join(all_rows())}")
     return list(dict.fromkeys(rows))
 
 
@@ -177,21 +178,11 @@ def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
 
 
 def count_row(row: str) -> Row:
-    """Count one row.
-
-    Args:
-        row (str): Id of a row of Table 1, or the name of a config.
-
-    Returns:
-        Row: The row; its counts are None where there is no model.
-
-    Raises:
-        ValueError: If there is no such row.
-    """
+    """Count a row, given its id or the name of a config; counts are None where there is no model."""
     (row,) = find_rows([row])
     source = TABLE_1.get(row) or Source(row, _AMOEBANET if 'amoebanet' in row else '')
     paper = read_table_1().get(row, {})
-    image_size = paper.get('image_size') or _image_size(row)
+    image_size = paper.get('image_size') or str(load(row).image_size[0])
     paper_params, paper_flops = _number(paper.get('params_m')), _number(paper.get('flops_b'))
     params = flops = params_80 = flops_80 = None
     uncounted: tuple[str, ...] = ()
@@ -236,11 +227,7 @@ _AMOEBANET_SIZES = ((9, 320), (12, 288), (15, 256), (18, 240), (21, 224))
 
 
 def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterator[AmoebaNetFit]:
-    """Yield how sizes of AmoebaNet-D fit the paper's FPN and NAS-FPN models at 1280x1280.
-
-    Args:
-        sizes (Iterable[tuple[int, int]]): Normal cells and filters of the first group.
-    """
+    """Yield how sizes of AmoebaNet-D, cells and filters, fit the paper's two models at 1280x1280."""
     paper = read_table_1()
     for num_cells, filters in sizes:
         backbone = AmoebaNet(num_cells, filters)
@@ -258,10 +245,6 @@ def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterat
                 figures.append((value, 100 * (value / float(paper[row][column]) - 1)))
             left.append(float(paper[row]['params_m']) - (count.params / 1e6 - params))
         yield AmoebaNetFit(num_cells, filters, params, tuple(figures), tuple(left))
-
-
-def _image_size(config: str) -> str:
-    return str(load(config).image_size[0])
 
 
 def _pixels(image_size: str) -> tuple[int, int]:

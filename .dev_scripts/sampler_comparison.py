@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
@@ -21,33 +20,23 @@ SAMPLERS_PART = 'samplers'
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A way to search.
-
-    Args:
-        name (str): What to call it.
-        sampler (str): Name of the sampler.
-        cfg (Config): The config of the search.
-    """
+class Candidate:
+    """A sampler with its arguments, which are those of the ``cfg`` of the search."""
 
     name: str
     sampler: str
     cfg: Config
 
 
-def contestants(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -> list[Contestant]:
-    """Return the ways to search that are compared.
+def candidates(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -> list[Candidate]:
+    """Return what is compared: samplers by their names, and variants of the controller.
 
-    Args:
-        cfg (Config): The config of the search.
-        samplers (Sequence[str]): Names of samplers.
-        variants (Sequence[str]): Arguments of the controller to try too, as ``'name=value'`` or
-            ``'name=value,name=value'``.
+    A variant is ``'name=value'`` or ``'name=value,name=value'``, arguments of the controller.
 
     Raises:
-        ValueError: If a variant has another form or does not fit.
+        ValueError: If a variant has another form, or the controller does not take its values.
     """
-    found = [Contestant(sampler, sampler, cfg) for sampler in samplers]
+    found = [Candidate(sampler, sampler, cfg) for sampler in samplers]
     for variant in variants:
         try:
             values = {name: literal_eval(text) for name, _, text in (
@@ -58,37 +47,29 @@ def contestants(cfg: Config, samplers: Sequence[str], variants: Sequence[str]) -
         changed = copy.deepcopy(cfg)
         changed.controller = {**(cfg.get('controller') or {}), **values}
         make_sampler('controller', space_of(changed), 0, 0, changed.controller)
-        found.append(Contestant(f'controller, {variant}', 'controller', changed))
+        found.append(Candidate(f'controller, {variant}', 'controller', changed))
     return found
 
 
-def compare(contestants: Sequence[Contestant], seeds: Sequence[int], num_trials: int,
+def compare(candidates: Sequence[Candidate], seeds: Sequence[int], num_trials: int,
             work_dir: str | os.PathLike[str],
             num_workers: int | None = None) -> Iterator[dict[str, Any]]:
-    """Search in each way with each seed, and yield the results of each search as it ends.
+    """Search with each candidate and seed, and yield the results of each search as it ends.
 
-    What an earlier call finished is not searched again; what was cut goes on.
-
-    Args:
-        contestants (Sequence[Contestant]): The ways.
-        seeds (Sequence[int]): Seeds.
-        num_trials (int): Trials of each search.
-        work_dir (str | PathLike): Where each gets a folder ``<name>/seed_<seed>``.
-        num_workers (int | None): As for :func:`mmnasfpn.search.run.search`.
-
-    Yields:
-        dict: The results as ``search`` returns them, with the ``name`` and the ``seed``.
+    They are what :func:`search` returns, with the ``name`` and the ``seed``. What an
+    earlier call finished is not searched again; what was stopped goes on, in the folder
+    ``<work_dir>/<name>/seed_<seed>``.
     """
     for seed in seeds:
-        for contestant in contestants:
-            folder = Path(work_dir) / contestant.name / f'seed_{seed}'
-            summary = search(contestant.cfg, folder, num_trials, num_workers,
-                             sampler=contestant.sampler, seed=seed)
-            yield dict(summary, name=contestant.name, seed=seed)
+        for candidate in candidates:
+            folder = Path(work_dir) / candidate.name / f'seed_{seed}'
+            summary = search(candidate.cfg, folder, num_trials, num_workers,
+                             sampler=candidate.sampler, seed=seed)
+            yield dict(summary, name=candidate.name, seed=seed)
 
 
 def to_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the searches as a Markdown table: a row for each way, in the order of their first."""
+    """Return the searches as a Markdown table: a row for each candidate."""
     seeds = sorted({run['seed'] for run in runs})
     lines = []
     for name in dict.fromkeys(run['name'] for run in runs):
@@ -106,15 +87,9 @@ def to_markdown(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def draw_comparison(runs: Sequence[Mapping[str, Any]], out: str | os.PathLike[str]) -> None:
-    """Draw the mean of the last 200 rewards of each search, one line for each way.
-
-    Args:
-        runs (Sequence[Mapping]): What :func:`compare` yielded.
-        out (str | PathLike): Picture to write.
-    """
+    """Draw the mean of the last 200 rewards of each search, one line for each candidate."""
     names = list(dict.fromkeys(run['name'] for run in runs))
     figure = Figure(figsize=(8, 1.2 + 0.6 * len(names)), layout='constrained')
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for y, name in enumerate(names):
         means = [run['mean_reward_last_200'] for run in runs if run['name'] == name]

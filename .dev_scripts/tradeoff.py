@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from paper_rows import Row
 
@@ -112,13 +111,8 @@ def draw_figure_8(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
 
     The paper plots APs over FLOPs here but prints hardly any; those that it prints stand at their
     markers.
-
-    Args:
-        rows (Mapping[str, Row]): The rows of :func:`figure_rows` by their ids.
-        out (str | PathLike): Picture to write.
     """
     figure = Figure(figsize=(13.5, 4.6), layout='constrained')
-    FigureCanvasAgg(figure)
     for axes, (title, panel) in zip(figure.subplots(1, 3), FIGURE_8.items(), strict=True):
         for series in panel:
             points = [(rows[row].flops_b, rows[row].params_m, text)
@@ -137,13 +131,9 @@ def draw_figure_8(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
 def draw_figure_9(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
     """Draw the paper's AP over the paper's latency, counted FLOPs and counted parameters.
 
-    Args:
-        rows (Mapping[str, Row]): The rows of :func:`figure_rows` by their ids. Models that were not
-            counted are left out of the panels of FLOPs and parameters.
-        out (str | PathLike): Picture to write.
+    Models that were not counted are left out of the panels of FLOPs and parameters.
     """
     figure = Figure(figsize=(15, 9.6), layout='constrained')
-    FigureCanvasAgg(figure)
     columns: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
         ('latency, ms (paper)', lambda row: row.paper_latency_ms),
         ('FLOPs, billion (counted)', lambda row: row.flops_b),

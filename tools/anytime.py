@@ -5,10 +5,17 @@ from dataclasses import asdict
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn._markdown import write_markdown
 from mmnasfpn.anytime.evaluate import evaluate_anytime
 from mmnasfpn.anytime.report import ANYTIME_PART, draw_anytime, to_markdown
-from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
+from mmnasfpn.engine.cli import (
+    config_parser,
+    load_parsed_config,
+    markdown_file,
+    output_file,
+    run_tool,
+    whole_number,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,15 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all figures')
     parser.add_argument('--picture', type=output_file('.png', '.svg', '.pdf'), metavar='FILE',
                         help='draw AP over latency')
-    parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
+    parser.add_argument('--markdown', type=markdown_file(ANYTIME_PART), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
-    args = parser.parse_args()
-    if args.markdown:
-        try:
-            check_markdown(args.markdown, ANYTIME_PART)
-        except ValueError as error:
-            parser.error(str(error))
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -1,11 +1,25 @@
 """Time a config's neck and detector against MMDetection's NASFPN, FPN and their convolutions alone."""
 import argparse
+from dataclasses import asdict
 
 import torch
+from rich.progress import track
 
-from mmnasfpn.benchmark.cases import SWITCHES, WAYS, Setting, contenders, ways_of
-from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, run_benchmark
-from mmnasfpn.benchmark.measure import BENCHMARK_PARTS, CONVOLUTIONS, FPN, MMDET, OURS, draw, to_markdown
+from mmnasfpn.benchmark.build import build
+from mmnasfpn.benchmark.cases import (
+    CONVOLUTIONS,
+    DEFAULT_WAYS,
+    FPN,
+    MMDET,
+    OURS,
+    SWITCHES,
+    Setting,
+    default_ways,
+    plan,
+)
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, write_results
+from mmnasfpn.benchmark.measure import measure
+from mmnasfpn.benchmark.report import CASES_PARTS, draw, to_markdown
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 MODELS = {'nasfpn': OURS, 'convolutions': CONVOLUTIONS, 'mmdet': MMDET, 'fpn': FPN}
@@ -20,22 +34,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ways', nargs='+', metavar='WAY',
                         help='how to run: eager, or with + between, '
                              + ', '.join(f'{name} ({what})' for name, what in SWITCHES.items())
-                             + f" (infer: {' '.join(WAYS['infer'])}, and onnx where it is installed; "
-                               f"train: {' '.join(WAYS['train'])})")
+                             + f" (infer: {' '.join(DEFAULT_WAYS['infer'])}, and onnx where it is "
+                               f"installed; train: {' '.join(DEFAULT_WAYS['train'])})")
     parser.add_argument('--image-size', type=whole_number(1), nargs=2, default=[640, 640],
                         metavar=('ROWS', 'COLUMNS'), help='(640 640)')
-    return parse_benchmark(parser, BENCHMARK_PARTS)
+    return parse_benchmark(parser, CASES_PARTS)
 
 
 def main() -> None:
     args = parse_args()
+    cfg = load_parsed_config(args)
     setting = Setting(tuple(args.image_size), args.batch_size, args.mode, torch.device(args.device))
-    run_benchmark(
-        args, setting,
-        lambda: contenders(load_parsed_config(args), setting, args.parts,
-                           args.ways or ways_of(args.mode, setting.device),
-                           [MODELS[name] for name in args.models]),
-        to_markdown, draw, BENCHMARK_PARTS)
+    cases = plan(cfg, setting, args.parts, args.ways or default_ways(args.mode, setting.device),
+                 [MODELS[name] for name in args.models])
+    found = measure({case: build(case, cfg, setting) for case in cases},
+                    track(range(args.rounds), 'Timing'), setting.device)
+    write_results(args, setting, to_markdown(found),
+                  [{**asdict(case), **asdict(m)} for case, m in found.items()])
+    if args.picture:
+        draw(found, args.picture)
 
 
 if __name__ == '__main__':

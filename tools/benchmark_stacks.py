@@ -1,11 +1,15 @@
 """Time how a neck's time and memory grow with its stacks, its feature dimension and the image."""
 import argparse
+from dataclasses import asdict
 
 import torch
+from rich.progress import track
 
-from mmnasfpn.benchmark.cases import SWITCHES, Setting, growth
-from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, run_benchmark
-from mmnasfpn.benchmark.measure import GROWTH_PARTS, draw_growth, growth_to_markdown
+from mmnasfpn.benchmark.build import build_size
+from mmnasfpn.benchmark.cases import SWITCHES, Setting, check, plan_sizes
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, write_results
+from mmnasfpn.benchmark.measure import measure
+from mmnasfpn.benchmark.report import SIZES_PARTS, draw_sizes, sizes_to_markdown
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 
@@ -20,18 +24,23 @@ def parse_args() -> argparse.Namespace:
                         help='where something else is what changes (%(default)s)')
     parser.add_argument('--way', default='eager',
                         help='eager, or with + between: ' + ', '.join(SWITCHES) + ' (%(default)s)')
-    return parse_benchmark(parser, GROWTH_PARTS)
+    return parse_benchmark(parser, SIZES_PARTS)
 
 
 def main() -> None:
     args = parse_args()
+    cfg = load_parsed_config(args)
     setting = Setting((args.image_size, args.image_size), args.batch_size, args.mode,
                       torch.device(args.device))
-    run_benchmark(
-        args, setting,
-        lambda: growth(load_parsed_config(args), setting, args.way, args.stacks, args.channels,
-                       args.image_sizes),
-        growth_to_markdown, draw_growth, GROWTH_PARTS)
+    check(cfg, setting, [args.way])
+    sizes = plan_sizes(args.stacks, args.channels, args.image_sizes)
+    found = measure({size: build_size(size, cfg, setting, args.way) for size in sizes},
+                    track(range(args.rounds), 'Timing'), setting.device)
+    write_results(args, setting, sizes_to_markdown(found),
+                  [dict(part=size.name, model=str(size.value), way=args.way, **asdict(m))
+                   for size, m in found.items()])
+    if args.picture:
+        draw_sizes(found, args.picture)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from mmnasfpn._markdown import check_markdown, write_markdown
 from mmnasfpn.benchmark.seeds import (
     GENOTYPES_PART,
     SEEDS_PART,
-    RunsFailed,
+    RunError,
     draw_seeds,
     to_markdown,
     train_seeds,
@@ -104,7 +104,7 @@ def main() -> None:
     if args.picture:
         draw_seeds(runs, args.picture)
     if any(run.ap is None for run in runs):
-        raise RunsFailed('some runs failed; the same command tries them again')
+        raise RunError('some runs failed; the same command tries them again')
 
 
 if __name__ == '__main__':

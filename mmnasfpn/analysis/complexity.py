@@ -45,18 +45,15 @@ def count_complexity(cfg: Config, image_size: tuple[int, int],
                      num_classes: int | None = None) -> Complexity:
     """Build the detector of a config and count it for one image.
 
-    The forward pass ends with the head's raw outputs: neither decoding nor NMS is counted. Models
-    of one stage are built and run without memory for their weights; of two stages, whose second
-    stage depends on values, with random weights.
+    The forward pass ends with the head's raw outputs: neither decoding nor NMS is counted. Models of one
+    stage are built and run without memory for their weights; of two stages, whose second stage depends
+    on values, with random weights.
 
     Args:
         cfg (Config): A config of MMDetection's kind; left as it is.
         image_size (tuple[int, int]): Rows and columns of the image, in pixels.
-        num_classes (int | None): Replaces the config's number of classes in every head; None
-            leaves it. Defaults to None.
-
-    Returns:
-        Complexity: The counts.
+        num_classes (int | None): Replaces the config's number of classes in every head; None leaves it.
+            Defaults to None.
     """
     model_cfg = copy.deepcopy(cfg.model)
     if num_classes is not None:
@@ -89,12 +86,9 @@ def _run(model: nn.Module, image: Tensor, two_stage: bool) -> tuple[int, tuple[s
 
 def _set_num_classes(cfg: Any, num_classes: int) -> None:
     if isinstance(cfg, dict):
-        for key, value in cfg.items():
-            if key == 'num_classes':
-                cfg[key] = num_classes
-            else:
-                _set_num_classes(value, num_classes)
-    elif isinstance(cfg, list | tuple):
+        if 'num_classes' in cfg:
+            cfg['num_classes'] = num_classes
+        cfg = list(cfg.values())
+    if isinstance(cfg, list | tuple):
         for value in cfg:
             _set_num_classes(value, num_classes)
-

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmnasfpn._files import OUR_CONFIGS
+from mmnasfpn._markdown import check_markdown
 from mmnasfpn.engine.cfg_options import CfgOptions
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of, original_of
@@ -160,6 +161,19 @@ def output_file(*suffixes: str, is_new: bool = False) -> Callable[[str], Path]:
             if is_new and path.exists():
                 raise argparse.ArgumentTypeError(f'{text} exists: name another file, or remove it')
             _try(path.parent)
+        return path
+
+    return parse
+
+
+def markdown_file(part: str) -> Callable[[str], Path]:
+    """Return a type of arguments: a ``.md`` file to write; one that exists must hold the part."""
+    def parse(text: str) -> Path:
+        path = output_file('.md')(text)
+        try:
+            check_markdown(path, part)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
         return path
 
     return parse

@@ -1,4 +1,5 @@
 """The paper's table: each model is the paper's by parameters and FLOPs; the tables are not stale."""
+import argparse
 import json
 import re
 import runpy
@@ -7,12 +8,7 @@ from functools import cache
 
 import pytest
 import yaml
-from model_tables import (
-    MODELS_PART,
-    amoebanet_to_markdown,
-    to_markdown,
-    write_metafile,
-)
+from model_tables import MODELS_PART, amoebanet_to_markdown, to_markdown, write_metafile
 from paper_rows import (
     FIGURES,
     TABLE_1,
@@ -27,6 +23,7 @@ from paper_rows import (
 from tradeoff import FIGURE_8, FIGURE_9, draw_figure_8, draw_figure_9, figure_rows
 
 from mmnasfpn._markdown import write_markdown
+from mmnasfpn.engine.cli import markdown_file
 from tests.conftest import REPO, run_python
 
 CONFIGS = REPO / 'configs/nasfpn'
@@ -143,6 +140,9 @@ def test_markdown_goes_between_the_marks_only(tmp_path):
     with pytest.raises(ValueError, match='lacks the lines'):
         write_markdown(other, markdown, MODELS_PART)
     assert other.read_text() == 'mine'
+    assert markdown_file(MODELS_PART)(str(marked)) == marked
+    with pytest.raises(argparse.ArgumentTypeError, match='lacks the lines'):
+        markdown_file(MODELS_PART)(str(other))
 
 
 def test_the_tool_writes_json_with_the_documented_keys(tool_env, tmp_path):

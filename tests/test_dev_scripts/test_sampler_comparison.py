@@ -3,9 +3,10 @@ import json
 
 import pytest
 from mmengine.config import Config
-from sampler_comparison import compare, contestants, draw_comparison, to_markdown
+from sampler_comparison import candidates, compare, draw_comparison, to_markdown
 
 from tests.conftest import REPO, run_python
+from tests.test_search.conftest import no_graphs  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
 MATCH = REPO / 'configs/nasfpn/search/match.py'
@@ -13,22 +14,22 @@ MATCH = REPO / 'configs/nasfpn/search/match.py'
 
 def test_every_sampler_and_variant_searches_with_every_seed(tmp_path):
     cfg = Config.fromfile(MATCH)
-    ways = contestants(cfg, ['random', 'controller'], ['lr=0.01', 'batch_size=4,lr=0.02'])
-    assert [way.name for way in ways] == [
+    found = candidates(cfg, ['random', 'controller'], ['lr=0.01', 'batch_size=4,lr=0.02'])
+    assert [candidate.name for candidate in found] == [
         'random', 'controller', 'controller, lr=0.01', 'controller, batch_size=4,lr=0.02']
-    assert [way.cfg.get('controller') for way in ways[1:]] == [
+    assert [candidate.cfg.get('controller') for candidate in found[1:]] == [
         None, dict(lr=0.01), dict(batch_size=4, lr=0.02)]
-    runs = list(compare(ways[::2], [0, 1], 12, tmp_path))
+    runs = list(compare(found[::2], [0, 1], 12, tmp_path))
     assert [(run['name'], run['seed']) for run in runs] == [
         ('random', 0), ('controller, lr=0.01', 0), ('random', 1), ('controller, lr=0.01', 1)]
     assert {run['completed'] for run in runs} == {12}
-    again = list(compare(ways[::2], [0, 1], 12, tmp_path))
+    again = list(compare(found[::2], [0, 1], 12, tmp_path))
     assert [run['best'] for run in again] == [run['best'] for run in runs]
     draw_comparison(runs, tmp_path / 'picture.png')
     assert (tmp_path / 'picture.png').stat().st_size > 5000
 
 
-def test_the_table_has_a_row_for_each_way():
+def test_the_table_has_a_row_for_each_candidate():
     def run(name, seed, mean):
         return dict(name=name, seed=seed, mean_reward_last_200=mean, best=dict(reward=mean + 0.1),
                     repeated_last_500=0.5, seconds=6.0, trials=100)
@@ -45,7 +46,7 @@ def test_the_table_has_a_row_for_each_way():
     ('rate=1', "controller: .*'rate'")])
 def test_a_variant_that_is_none_is_named(variant, words):
     with pytest.raises(ValueError, match=words):
-        contestants(Config.fromfile(MATCH), [], [variant])
+        candidates(Config.fromfile(MATCH), [], [variant])
 
 
 def test_the_tool_writes_table_json_and_picture(tmp_path, tool_env):
