@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn._checks import check_mapping, check_out_indices, check_whole_number
-from mmnasfpn.models.recompute import recompute
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
@@ -220,6 +220,30 @@ class AmoebaCell(BaseModule):
             for node in self.table.concat], dim=1)
 
 
+def _build_stages(num_cells: int, filters: int, stem_channels: int, normal: CellTable,
+                  reduction: CellTable, num_stages: int, norm_cfg: Mapping[str, Any],
+                  drop_path_prob: float) -> nn.ModuleList:
+    """Build the first stages of an :class:`AmoebaNet`, each a list of cells."""
+    group = num_cells // 3
+    plan = [  # per stage: channels of a node, table and stride of each cell
+        [(filters // 4, reduction, 2)],
+        [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
+        [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
+        [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
+    stages = nn.ModuleList()
+    depth, channels, prev_channels, prev_is_larger = 0, stem_channels, stem_channels, False
+    for cells in plan[:num_stages]:
+        stage = nn.ModuleList()
+        for width, table, stride in cells:
+            depth += 1
+            cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger, norm_cfg,
+                              drop_path_prob * depth / (num_cells + 4))
+            stage.append(cell)
+            channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
+        stages.append(stage)
+    return stages
+
+
 @MODELS.register_module()
 class AmoebaNet(BaseModule):
     """AmoebaNet: a stem, then groups of normal cells with reduction cells between them.
@@ -271,10 +295,9 @@ class AmoebaNet(BaseModule):
                  norm_eval: bool = False, with_cp: bool = False, drop_path_prob: float = 0.0,
                  init_cfg: Mapping[str, Any] | Sequence | None = KAIMING_INIT_CFG) -> None:
         super().__init__(dict(init_cfg) if isinstance(init_cfg, Mapping) else init_cfg)
-        for name, value, least, multiple in (
-                ('num_cells', num_cells, 3, 3), ('filters', filters, 16, 16),
-                ('stem_channels', stem_channels, 1, 1)):
-            check_whole_number(name, value, least)
+        for name, value, multiple in (('num_cells', num_cells, 3), ('filters', filters, 16),
+                                      ('stem_channels', stem_channels, 1)):
+            check_whole_number(name, value, multiple)
             if value % multiple:
                 raise ValueError(f'{name} is {value}, but must be a multiple of {multiple}')
         check_out_indices(out_indices, 3, 'they stand for C2 to C5')
@@ -289,28 +312,11 @@ class AmoebaNet(BaseModule):
         self.with_cp = with_cp
         self.stem = ConvModule(3, stem_channels, 3, stride=2, padding=1, bias=False,
                                norm_cfg=dict(norm_cfg), act_cfg=None)
-        normal, reduction = _read_table('normal_cell', normal_cell), _read_table(
-            'reduction_cell', reduction_cell)
-        group = num_cells // 3
-        plan = [  # per stage: channels of a node, table and stride of each cell
-            [(filters // 4, reduction, 2)],
-            [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
-            [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
-            [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
-        self.stages = nn.ModuleList()
-        out_channels = []
-        depth, channels, prev_channels, prev_is_larger = 0, stem_channels, stem_channels, False
-        for cells in plan[:max(self.out_indices) + 1]:
-            stage = nn.ModuleList()
-            for width, table, stride in cells:
-                depth += 1
-                cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger,
-                                  norm_cfg, drop_path_prob * depth / (num_cells + 4))
-                stage.append(cell)
-                channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
-            self.stages.append(stage)
-            out_channels.append(channels)
-        self.out_channels = tuple(out_channels[index] for index in self.out_indices)
+        self.stages = _build_stages(
+            num_cells, filters, stem_channels, _read_table('normal_cell', normal_cell),
+            _read_table('reduction_cell', reduction_cell), max(self.out_indices) + 1, norm_cfg,
+            drop_path_prob)
+        self.out_channels = tuple(self.stages[index][-1].out_channels for index in self.out_indices)
         self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -328,8 +334,8 @@ class AmoebaNet(BaseModule):
         for index, stage in enumerate(self.stages):
             for cell in stage.children():
                 # What is frozen keeps nothing for the backward pass anyway.
-                x, prev = (recompute(cell, x, prev) if self.with_cp and index >= self.frozen_stages
-                           else cell(x, prev)), x
+                is_checkpointed = self.with_cp and index >= self.frozen_stages
+                x, prev = checkpoint_activations(cell, x, prev) if is_checkpointed else cell(x, prev), x
             if index in self.out_indices:
                 maps.append(F.relu(x))
         return tuple(maps)

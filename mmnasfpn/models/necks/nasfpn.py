@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping, check_whole_number
 from mmnasfpn.genotypes import Genotype, get_genotype
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
 from mmnasfpn.models.ops import get_variant
-from mmnasfpn.models.recompute import recompute
 from mmnasfpn.registry import MODELS
 
 
@@ -133,11 +133,11 @@ class NASFPN(PyramidNeck):
         self.check_inputs(inputs)
         pyramid = self._input_pyramid(inputs[self.used_inputs])
         for network in self.pyramids:
-            pyramid = recompute(network, pyramid) if self.with_cp else network(pyramid)
+            pyramid = checkpoint_activations(network, pyramid) if self.with_cp else network(pyramid)
             yield pyramid
 
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        maps = [recompute(lateral, x) if self.with_cp else lateral(x)
+        maps = [checkpoint_activations(lateral, x) if self.with_cp else lateral(x)
                 for lateral, x in zip(self.laterals, inputs, strict=True)]
         for conv in self.coarser_convs:
             maps.append(self._coarser(conv(maps[-1])))  # (N, C, H, W) -> (N, C, ~H/2, ~W/2)

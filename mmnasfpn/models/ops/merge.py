@@ -1,19 +1,20 @@
-"""The binary operations of a merging cell (section 3.1, Figure 4)."""
+"""The binary operations of a merging cell (section 3.1, Figure 4), all called alike."""
 import torch
 from torch import Tensor
 
 
-def sum_maps(first: Tensor, second: Tensor) -> Tensor:
+def sum_maps(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
     """Add two maps.
 
     Args:
-        first (Tensor): Shape (N, C, H, W), already at the size of the cell.
-        second (Tensor): The same shape.
+        coarse (Tensor): As in :func:`global_pooling`.
+        fine (Tensor): As in :func:`global_pooling`.
+        maximum (Tensor | None): Not used.
 
     Returns:
-        Tensor: ``first + second``, shape (N, C, H, W).
+        Tensor: ``coarse + fine``, shape (N, C, H, W).
     """
-    return first + second
+    return coarse + fine
 
 
 def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
@@ -37,7 +38,7 @@ def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) 
     return torch.addcmul(coarse, fine, maximum.sigmoid())
 
 
-def global_average_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
+def global_average_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
     """Gate the coarse map by the average of the fine one, and add the fine one.
 
     What MMDetection's NASFPN does in place of :func:`global_pooling`: gate and gated are swapped,
@@ -46,6 +47,7 @@ def global_average_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
     Args:
         coarse (Tensor): As in :func:`global_pooling`.
         fine (Tensor): As in :func:`global_pooling`.
+        maximum (Tensor | None): Not used.
 
     Returns:
         Tensor: ``fine + coarse * sigmoid(mean over H and W of fine)``, shape (N, C, H, W).
