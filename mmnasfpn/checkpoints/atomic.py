@@ -20,24 +20,15 @@ ATOMIC_BACKEND = 'mmnasfpn_atomic'
 
 @register_backend(ATOMIC_BACKEND, force=True)
 class AtomicLocalBackend(LocalBackend):
-    """Local files that are either as they were or complete, never in between."""
+    """Local files of bytes that are either as they were or complete, never in between."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``."""
         atomic_write(Path(filepath), obj, fsync=True)
 
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text as :meth:`put` does."""
-        self.put(obj.encode(encoding), filepath)
-
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint file, whole or not at all.
-
-    Args:
-        checkpoint (Mapping): What :func:`torch.save` takes.
-        path (str | PathLike): The file. Missing folders are made.
-    """
+    """Write a checkpoint file, whole or not at all; missing folders are made."""
     file = io.BytesIO()  # torch.save to a full disk raises no OSError
     torch.save(checkpoint, file)
     atomic_write(Path(path), file.getvalue(), fsync=True)
@@ -95,21 +86,16 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         # MMEngine deletes the previous best first; made to believe that there is none, it
         # leaves that to us.
-        single = len(self.key_indicators) == 1
-        before = {'': self.best_ckpt_path} if single else dict(self.best_ckpt_path_dict)
-        if single:
-            self.best_ckpt_path = None
-        else:
-            self.best_ckpt_path_dict = dict.fromkeys(before)
+        is_single = len(self.key_indicators) == 1
+        before = {'': self.best_ckpt_path} if is_single else self.best_ckpt_path_dict
+        self.best_ckpt_path, self.best_ckpt_path_dict = None, dict.fromkeys(before)
         super()._save_best_checkpoint(runner, metrics)
-        after = {'': self.best_ckpt_path} if single else self.best_ckpt_path_dict
+        after = {'': self.best_ckpt_path} if is_single else self.best_ckpt_path_dict
         for key, previous in before.items():
-            if after[key] is None:
-                after[key] = previous
-            elif previous is not None and previous != after[key]:
+            if previous and after[key] and previous != after[key]:
                 self._delete(previous)
-        if single:
-            self.best_ckpt_path = after['']
+        best = {key: after[key] or previous for key, previous in before.items()}
+        self.best_ckpt_path, self.best_ckpt_path_dict = best.get(''), best
 
     def _delete(self, path: str) -> None:
         if not is_main_process():

@@ -109,13 +109,7 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Load weights into a model, all that it has.
-
-    Weights of parts that the model has not, such as those of a teacher, are left out.
-
-    Args:
-        model (nn.Module): The model.
-        state_dict (Mapping[str, Tensor]): The weights, as :func:`state_dict_of` returns them.
+    """Load all weights of a model; those of other parts, such as a teacher's, are left out.
 
     Raises:
         CheckpointError: If some are missing or do not fit; says which, and what to do.
@@ -139,11 +133,11 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
 
 def check_neck(model: nn.Module, state_dict: Mapping[str, Tensor], is_required: bool = False) -> None:
-    """Check that the weights of a NAS-FPN neck are those of the model's, in names and shapes.
+    """Check that the weights of a NAS-FPN neck are those of the model's, if it has one.
 
     Args:
-        model (nn.Module): The model; with another neck or none nothing is checked.
-        state_dict (Mapping[str, Tensor]): The weights of a model.
+        model (nn.Module): The model.
+        state_dict (Mapping[str, Tensor]): The weights of a whole model.
         is_required (bool): Whether they must have such a neck. Defaults to False: those of a backbone
             alone, or of a model with another neck, fit as well.
 
@@ -161,6 +155,12 @@ def check_neck(model: nn.Module, state_dict: Mapping[str, Tensor], is_required: 
     if not is_required and not any(name.startswith('neck.pyramids.') for name in theirs):
         return
     ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
+    if problems := differences(ours, theirs):
+        raise CheckpointError(f'the checkpoint {problems}: {_neck_hint(neck, theirs)}')
+
+
+def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    """Say what weights lack, or have too many or in other shapes than a model's; '' where they fit."""
     problems = []
     if missing := _without_counters(name for name in ours if name not in theirs):
         problems.append(_lacks(missing))
@@ -170,8 +170,7 @@ def check_neck(model: nn.Module, state_dict: Mapping[str, Tensor], is_required: 
                  for name, value in ours.items()
                  if name in theirs and theirs[name].shape != value.shape]:
         problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
-    if problems:
-        raise CheckpointError(f'the checkpoint {" and ".join(problems)}: {_neck_hint(neck, theirs)}')
+    return ' and '.join(problems)
 
 
 def _without_counters(names: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmnasfpn.checkpoints.fit import differences, state_dict_of
 from mmnasfpn.converters.errors import ConversionError
 from mmnasfpn.models.necks.nasfpn import NASFPN
 
@@ -63,14 +64,10 @@ def convert_mmdet_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         they refer to parameters by their order.
 
     Raises:
+        CheckpointError: If it has no weights by name.
         ConversionError: If it has no such neck, or weights of it do not fit; names them.
     """
-    state_dict = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state_dict, Mapping) or not all(
-            isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()):
-        raise ConversionError('the checkpoint has no state_dict of weights by name: it must be one of a '
-                              'whole detector')
-    state_dict = {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    state_dict = state_dict_of(checkpoint)
     neck = {name.removeprefix('neck.'): value for name, value in state_dict.items()
             if name.startswith('neck.')}
     if not neck:
@@ -99,18 +96,8 @@ def _check_complete(converted: Mapping[str, Tensor]) -> None:
     with torch.device('meta'):  # only the shapes are needed
         neck = NASFPN(in_channels, out_channels, 5, stacks, variant='mmdet', norm_cfg=norm_cfg,
                       init_cfg=None)
-    expected = neck.state_dict()
-    missing = [name for name in expected
-               if name not in converted and not name.endswith('num_batches_tracked')]
-    unknown = [name for name in converted if name not in expected]
-    if missing or unknown:
-        raise ConversionError(f'{len(missing)} weights are missing from the {what}, such as those that '
-                              f'become {missing[:3]}; {len(unknown)} have no place in it: {unknown[:3]}')
-    for name, value in expected.items():
-        if name in converted and converted[name].shape != value.shape:
-            raise ConversionError(
-                f'what becomes {name} has the shape {tuple(converted[name].shape)}, but must be '
-                f'{tuple(value.shape)} in the {what}')
+    if problems := differences(neck.state_dict(), converted):
+        raise ConversionError(f'what becomes the {what} {problems}')
 
 
 def _count(pattern: str, names: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Modules that are computed again in the backward pass."""
+"""Activation checkpointing: modules that are computed again in the backward pass."""
 import copy
 
 import torch

@@ -1,6 +1,7 @@
 """AmoebaNet-D (Real et al., AAAI 2019), the paper's large backbone (section 4.3)."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -103,10 +104,7 @@ def relu_conv_norm(in_channels: int, out_channels: int, kernel_size: int | tuple
 class FactorizedReduction(BaseModule):
     """Halve a map by two 1x1 convolutions of stride 2, one a pixel down and right of the other.
 
-    Args:
-        in_channels (int): Channels in.
-        out_channels (int): Channels out, half of them (rounded down) by the shifted convolution.
-        norm_cfg (Mapping): Normalisation after the two.
+    The shifted one makes half of the channels, rounded down.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm_cfg: Mapping[str, Any]) -> None:
@@ -176,13 +174,11 @@ class AmoebaCell(BaseModule):
         channels (int): Channels of every node.
         stride (int): 2 for a reduction cell, else 1; only operations on nodes 0 and 1 take it.
         reduce_prev (bool): Whether the cell before last is twice the size of the last.
-        norm_cfg (Mapping): Normalisation after each convolution.
-        drop_prob (float): As in :class:`Operation`.
+        norm_cfg, drop_prob: As in :class:`Operation`.
     """
 
     def __init__(self, table: CellTable, in_channels: int, prev_channels: int, channels: int,
-                 stride: int, reduce_prev: bool, norm_cfg: Mapping[str, Any],
-                 drop_prob: float) -> None:
+                 stride: int, reduce_prev: bool, norm_cfg: Mapping[str, Any], drop_prob: float) -> None:
         super().__init__()
         self.table = table
         self.out_channels = len(table.concat) * channels
@@ -202,15 +198,7 @@ class AmoebaCell(BaseModule):
             for node in table.concat if node < 2 and stride > 1})
 
     def forward(self, x: Tensor, prev: Tensor) -> Tensor:
-        """Run the cell.
-
-        Args:
-            x (Tensor): The cell before, (N, in_channels, H, W).
-            prev (Tensor): The one before that, (N, prev_channels, H', W').
-
-        Returns:
-            Tensor: Shape (N, out_channels, ceil(H / stride), ceil(W / stride)).
-        """
+        """Take the maps of the cell before, (N, in_channels, H, W), and of the one before that."""
         nodes = [self.conv(x), self.prev_conv(prev)]
         ops = iter(self.ops)
         for first, second in self.table.inputs:
@@ -220,28 +208,20 @@ class AmoebaCell(BaseModule):
             for node in self.table.concat], dim=1)
 
 
-def _build_stages(num_cells: int, filters: int, stem_channels: int, normal: CellTable,
-                  reduction: CellTable, num_stages: int, norm_cfg: Mapping[str, Any],
-                  drop_path_prob: float) -> nn.ModuleList:
-    """Build the first stages of an :class:`AmoebaNet`, each a list of cells."""
-    group = num_cells // 3
-    plan = [  # per stage: channels of a node, table and stride of each cell
-        [(filters // 4, reduction, 2)],
-        [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
-        [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
-        [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
-    stages = nn.ModuleList()
-    depth, channels, prev_channels, prev_is_larger = 0, stem_channels, stem_channels, False
-    for cells in plan[:num_stages]:
-        stage = nn.ModuleList()
-        for width, table, stride in cells:
-            depth += 1
+def _build_stages(stages: Sequence[Sequence[tuple[int, CellTable, int]]], stem_channels: int,
+                  norm_cfg: Mapping[str, Any], drop_probs: Iterator[float]) -> nn.ModuleList:
+    """Build stages of cells, each given as its nodes' channels, its table and its stride."""
+    built = nn.ModuleList()
+    channels, prev_channels, prev_is_larger = stem_channels, stem_channels, False
+    for stage in stages:
+        cells = nn.ModuleList()
+        for width, table, stride in stage:
             cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger, norm_cfg,
-                              drop_path_prob * depth / (num_cells + 4))
-            stage.append(cell)
+                              next(drop_probs))
+            cells.append(cell)
             channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
-        stages.append(stage)
-    return stages
+        built.append(cells)
+    return built
 
 
 @MODELS.register_module()
@@ -251,7 +231,7 @@ class AmoebaNet(BaseModule):
     A 3x3 convolution of stride 2; reduction cells of ``filters / 4`` (C2) and ``filters / 2``
     channels; three groups of ``num_cells / 3`` normal cells (C3 to C5) of ``filters``, twice and
     four times as many, with a reduction cell before the second and the third. The maps are
-    rectified, as each of their consumers in the network does.
+    returned after ReLU, which each of their consumers in the network begins with.
 
     The paper does not say which size of AmoebaNet-D it used; the defaults come closest to its
     FLOPs.
@@ -269,7 +249,8 @@ class AmoebaNet(BaseModule):
             Defaults to -1.
         norm_cfg (Mapping): Normalisation. Defaults to ``dict(type='BN')``.
         norm_eval (bool): Keep all BN layers in evaluation mode. Defaults to False.
-        with_cp (bool): Recompute cells in the backward pass, to save memory. Defaults to False.
+        with_cp (bool): Checkpoint activations: cells run again in the backward pass, for less memory.
+            Defaults to False.
         drop_path_prob (float): Probability, in [0, 1), of dropping an operation's result in the
             last cell; it grows linearly with depth. Defaults to 0.
         init_cfg (dict | Sequence | None): MMEngine's initialisation. Defaults to Kaiming for
@@ -312,10 +293,17 @@ class AmoebaNet(BaseModule):
         self.with_cp = with_cp
         self.stem = ConvModule(3, stem_channels, 3, stride=2, padding=1, bias=False,
                                norm_cfg=dict(norm_cfg), act_cfg=None)
-        self.stages = _build_stages(
-            num_cells, filters, stem_channels, _read_table('normal_cell', normal_cell),
-            _read_table('reduction_cell', reduction_cell), max(self.out_indices) + 1, norm_cfg,
-            drop_path_prob)
+        normal = _read_table('normal_cell', normal_cell)
+        reduction = _read_table('reduction_cell', reduction_cell)
+        group = num_cells // 3
+        stages = [  # of each cell: channels of its nodes, table, stride
+            [(filters // 4, reduction, 2)],
+            [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
+            [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
+            [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
+        drop_probs = (drop_path_prob * depth / (num_cells + 4) for depth in count(1))
+        del stages[max(self.out_indices) + 1:]
+        self.stages = _build_stages(stages, stem_channels, norm_cfg, drop_probs)
         self.out_channels = tuple(self.stages[index][-1].out_channels for index in self.out_indices)
         self._freeze_stages()
 
@@ -334,8 +322,8 @@ class AmoebaNet(BaseModule):
         for index, stage in enumerate(self.stages):
             for cell in stage.children():
                 # What is frozen keeps nothing for the backward pass anyway.
-                is_checkpointed = self.with_cp and index >= self.frozen_stages
-                x, prev = checkpoint_activations(cell, x, prev) if is_checkpointed else cell(x, prev), x
+                with_cp = self.with_cp and index >= self.frozen_stages
+                x, prev = (checkpoint_activations(cell, x, prev) if with_cp else cell(x, prev)), x
             if index in self.out_indices:
                 maps.append(F.relu(x))
         return tuple(maps)

@@ -4,16 +4,7 @@ from torch import Tensor
 
 
 def sum_maps(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
-    """Add two maps.
-
-    Args:
-        coarse (Tensor): As in :func:`global_pooling`.
-        fine (Tensor): As in :func:`global_pooling`.
-        maximum (Tensor | None): Not used.
-
-    Returns:
-        Tensor: ``coarse + fine``, shape (N, C, H, W).
-    """
+    """Add two maps, each (N, C, H, W); ``maximum`` is not used."""
     return coarse + fine
 
 
@@ -42,12 +33,7 @@ def global_average_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None 
     """Gate the coarse map by the average of the fine one, and add the fine one.
 
     What MMDetection's NASFPN does in place of :func:`global_pooling`: gate and gated are swapped,
-    and the pool is the average.
-
-    Args:
-        coarse (Tensor): As in :func:`global_pooling`.
-        fine (Tensor): As in :func:`global_pooling`.
-        maximum (Tensor | None): Not used.
+    and the pool is the average; ``maximum`` is not used.
 
     Returns:
         Tensor: ``fine + coarse * sigmoid(mean over H and W of fine)``, shape (N, C, H, W).
