@@ -118,9 +118,6 @@ class Genotype:
         if isinstance(self.cells, str | Mapping) or not isinstance(self.cells, Iterable):
             raise GenotypeError(f'cells is {self.cells!r}, but must be a list of merging cells')
         object.__setattr__(self, 'cells', tuple(self.cells))
-        for index, cell in enumerate(self.cells):
-            if not isinstance(cell, MergingCell):
-                raise GenotypeError(f'cells[{index}] is {cell!r}, but must be a MergingCell')
         self._check_cells()
         self._check_outputs()
         self._check_all_used()
@@ -219,6 +216,8 @@ class Genotype:
 
     def _check_cells(self) -> None:
         for index, cell in enumerate(self.cells):
+            if not isinstance(cell, MergingCell):
+                raise GenotypeError(f'cells[{index}] is {cell!r}, but must be a MergingCell')
             if cell.level not in self.levels:
                 raise GenotypeError(f'cells[{index}]: level is {cell.level}, but must be in '
                                     f'{self.min_level}..{self.max_level}')

@@ -10,17 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_activations(module: nn.Module, *args: Any) -> Any:
-    """Call a module, keeping only its arguments for the backward pass, which calls it again.
+    """Call a module, keeping only its arguments, tensors or tuples of them, for the backward pass.
 
-    The second call reproduces the first exactly: random numbers are the same, and running statistics
-    count the batch once.
-
-    Args:
-        module (nn.Module): What to call.
-        *args: Its arguments: tensors, or tuples of them.
-
-    Returns:
-        What the module returns.
+    The backward pass calls it again, which reproduces the first call exactly: random numbers are the
+    same, and running statistics count the batch once.
     """
     if not torch.is_grad_enabled():
         return module(*args)

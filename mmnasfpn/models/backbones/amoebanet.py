@@ -19,8 +19,6 @@ from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
 OPERATIONS = ('none', '1x1', '3x3', '1x7-7x1', 'max2', 'max3', 'avg3')
-#: Initialisation of convolutions.
-KAIMING_INIT_CFG: Mapping[str, Any] = MappingProxyType(dict(type='Kaiming', layer='Conv2d'))
 _BOTTLENECKS: dict[str, tuple[tuple[int, int], ...]] = {
     '3x3': ((3, 3),), '1x7-7x1': ((1, 7), (7, 1))}
 
@@ -274,7 +272,8 @@ class AmoebaNet(BaseModule):
                  out_indices: Sequence[int] = (0, 1, 2, 3), frozen_stages: int = -1,
                  norm_cfg: Mapping[str, Any] = MappingProxyType(dict(type='BN')),
                  norm_eval: bool = False, with_cp: bool = False, drop_path_prob: float = 0.0,
-                 init_cfg: Mapping[str, Any] | Sequence | None = KAIMING_INIT_CFG) -> None:
+                 init_cfg: Mapping[str, Any] | Sequence | None = MappingProxyType(
+                     dict(type='Kaiming', layer='Conv2d'))) -> None:
         super().__init__(dict(init_cfg) if isinstance(init_cfg, Mapping) else init_cfg)
         for name, value, multiple in (('num_cells', num_cells, 3), ('filters', filters, 16),
                                       ('stem_channels', stem_channels, 1)):
@@ -304,7 +303,8 @@ class AmoebaNet(BaseModule):
         drop_probs = (drop_path_prob * depth / (num_cells + 4) for depth in count(1))
         del stages[max(self.out_indices) + 1:]
         self.stages = _build_stages(stages, stem_channels, norm_cfg, drop_probs)
-        self.out_channels = tuple(self.stages[index][-1].out_channels for index in self.out_indices)
+        last_cells = [stages[index][-1] for index in self.out_indices]
+        self.out_channels = tuple(width * len(table.concat) for width, table, _ in last_cells)
         self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
