@@ -118,9 +118,9 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     names = model.state_dict()
     unknown = [name for name in state_dict if name.startswith(_EXITS) and name not in names]
     if unknown and hasattr(model, 'exits'):
-        raise CheckpointError(f'the checkpoint {_has_unknown(unknown, "weights of exits")}: make '
-                              'model.exits and model.heads agree with the config of its '
-                              'training')
+        raise CheckpointError(
+            f'the checkpoint {_has_unknown(unknown, "weights of exits")}: make model.exits and '
+            'model.heads agree with the config that it was trained with')
     try:
         # Loading is the only way to know: modules of MMDetection rename what older ones saved.
         missing = _without_counters(model.load_state_dict(state_dict, strict=False).missing_keys)

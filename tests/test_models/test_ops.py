@@ -5,15 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmnasfpn.genotypes import OPS
-from mmnasfpn.models.ops import (
-    VARIANTS,
-    downsample,
-    get_variant,
-    global_pooling,
-    resample,
-    sum_maps,
-    upsample,
-)
+from mmnasfpn.models.ops import VARIANTS, downsample, global_pooling, resample, sum_maps, upsample
 from tests.reference_neck import resize
 
 
@@ -87,7 +79,7 @@ def test_global_pooling_gates_the_fine_map_by_the_maximum_of_the_coarse_one():
 @pytest.mark.parametrize('op', OPS)
 def test_the_merge_operations_of_all_variants_are_called_alike(variant, op):
     coarse, fine = torch.randn(2, 2, 3, 4, 4)
-    merge = get_variant(variant).merge_ops[op]
+    merge = VARIANTS[variant].merge_ops[op]
     assert torch.equal(merge(coarse, fine, coarse.amax(dim=(2, 3), keepdim=True)),
                        merge(coarse, fine, None))
 

@@ -203,7 +203,7 @@ class AmoebaCell(BaseModule):
             nodes.append(next(ops)(nodes[first]) + next(ops)(nodes[second]))
         return torch.cat([
             self.reductions[str(node)](nodes[node]) if str(node) in self.reductions else nodes[node]
-            for node in self.table.concat], dim=1)
+            for node in self.table.concat], dim=1)  # (N, out_channels, ~H/stride, ~W/stride)
 
 
 def _build_stages(stages: Sequence[Sequence[tuple[int, CellTable, int]]], stem_channels: int,
