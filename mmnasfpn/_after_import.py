@@ -8,12 +8,7 @@ from types import ModuleType
 
 
 def after_import(name: str, then: Callable[[ModuleType], None]) -> None:
-    """Call ``then(module)`` as soon as the module is imported: now, if it is already.
-
-    Args:
-        name (str): The module's full name.
-        then (Callable): What to call.
-    """
+    """Call ``then(module)`` as soon as the module of a full name is imported: now, if it is."""
     if name in sys.modules:
         then(sys.modules[name])
     else:

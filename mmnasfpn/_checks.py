@@ -30,13 +30,13 @@ def check_out_indices(out_indices: Any, last: int, what: str) -> None:
     except TypeError:
         indices = []
     if not indices:
-        raise ValueError(f'out_indices is {out_indices!r}, but must be a list of whole numbers, at '
-                         'least one')
-    if wrong := [x for x in indices if isinstance(x, bool) or not isinstance(x, Integral)]:
-        raise ValueError(f'out_indices is {out_indices!r}, but {wrong[0]!r} is no whole number')
-    if unknown := [index for index in indices if not 0 <= index <= last]:
-        raise ValueError(f'out_indices is {out_indices!r}, but {unknown[0]} is none of 0..{last}: '
-                         f'{what}')
-    if any(b <= a for a, b in itertools.pairwise(indices)):
-        raise ValueError(f'out_indices is {out_indices!r}, but must be in rising order, each number '
-                         'once')
+        problem = 'must be a list of whole numbers, at least one'
+    elif wrong := [x for x in indices if isinstance(x, bool) or not isinstance(x, Integral)]:
+        problem = f'{wrong[0]!r} is no whole number'
+    elif unknown := [index for index in indices if not 0 <= index <= last]:
+        problem = f'{unknown[0]} is none of 0..{last}: {what}'
+    elif any(b <= a for a, b in itertools.pairwise(indices)):
+        problem = 'must be in rising order, each number once'
+    else:
+        return
+    raise ValueError(f'out_indices is {out_indices!r}, but {problem}')

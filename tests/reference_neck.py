@@ -88,7 +88,7 @@ class ReferenceNeck:
         return self.conv_norm(f'laterals.{index}', x)
 
     def cell_conv(self, stack, cell, x):
-        """Convolve what a cell merged and rectified."""
+        """Convolve what a cell merged, after ReLU."""
         return self.conv_norm(f'pyramids.{stack}.cells.{cell}.conv', x)
 
     def coarser(self, index, x):

@@ -26,8 +26,8 @@ from mmnasfpn.analysis.complexity import Complexity, count_complexity
 from mmnasfpn.anytime.latency import ExitRun, summarize, time_exits
 from mmnasfpn.anytime.report import AnytimeReport, ExitReport, area_under_ap
 from mmnasfpn.anytime.slim import exits_of, slim_config, spread_head
-from mmnasfpn.checkpoints.fit import check_classes, check_fit, classes_of, state_dict_of
-from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
+from mmnasfpn.checkpoints.fit import check_classes, classes_of, load_weights, state_dict_of
+from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.engine.preflight import check_data
 from mmnasfpn.models.detectors import AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
@@ -201,14 +201,13 @@ def _time(model: AnytimeDetector, batches: Sequence[Any]) -> list[ExitRun]:
 def _load(model: AnytimeDetector, path: str, trust: bool, classes: Sequence[str] | None = None,
           is_plain: bool = False) -> None:
     """Load a checkpoint, or that of a plain detector, its head after every exit."""
-    with trust_checkpoints(trust):
-        checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, trust=trust)
     if classes is not None:
         check_classes(classes_of(checkpoint), classes)
     state_dict = state_dict_of(checkpoint)
     if is_plain:
         state_dict = spread_head(state_dict, model.state_dict())
-    check_fit(model, state_dict, strict=True)  # which loads them
+    load_weights(model, state_dict)
 
 
 def _check_validation_set(cfg: Config) -> Sequence[str] | None:

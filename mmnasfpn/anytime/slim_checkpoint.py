@@ -1,17 +1,15 @@
 """Cut checkpoints of anytime detectors: what ``tools/slim.py`` does."""
-import io
 import os
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.fileio import get_file_backend
 from mmengine.registry import MODELS, init_default_scope
 
+from mmnasfpn._files import write_text
 from mmnasfpn.anytime.slim import slim_config, slim_state_dict
-from mmnasfpn.checkpoints.atomic import ATOMIC_BACKEND
-from mmnasfpn.checkpoints.fit import check_fit, state_dict_of
-from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
+from mmnasfpn.checkpoints.atomic import save_checkpoint
+from mmnasfpn.checkpoints.fit import load_weights, state_dict_of
+from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.converters.errors import ConversionError
 
 
@@ -46,22 +44,18 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
     if config_out is not None and Path(config_out).suffix != '.py':
         raise ConversionError(f'the config to write is {config_out}, but must end in .py')
     plain_cfg = slim_config(cfg, exit_stack)
-    with trust_checkpoints(trust_checkpoint):
-        loaded = load_checkpoint(checkpoint)
+    loaded = load_checkpoint(checkpoint, trust=trust_checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     state_dict = state_dict_of(loaded)
-    check_fit(MODELS.build(cfg.model), state_dict, strict=True)
+    load_weights(MODELS.build(cfg.model), state_dict)
     state_dict = slim_state_dict(state_dict, exit_stack)
     plain = MODELS.build(plain_cfg.model)
     plain.load_state_dict(state_dict)
     meta = loaded.get('meta', {})
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
-    file = io.BytesIO()
-    torch.save(dict(meta=kept, state_dict=state_dict), file)
-    backend = get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND))
     if config_out is not None:
-        backend.put(plain_cfg.pretty_text.encode(), os.fspath(config_out))
-    backend.put(file.getvalue(), os.fspath(out))
+        write_text(Path(config_out), plain_cfg.pretty_text)
+    save_checkpoint(dict(meta=kept, state_dict=state_dict), out)
     parameters = sum(p.numel() for p in plain.parameters())
     return (f'{out}: {parameters / 1e6:.2f} M parameters, the plain detector of {exit_stack} stacks: '
             f'for the config with model.neck.stack_times={exit_stack}')

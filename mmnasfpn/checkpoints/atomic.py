@@ -1,85 +1,37 @@
 """Checkpoints that survive a kill at any moment."""
-import errno
-import logging
+import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
-from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmnasfpn._files import atomic_write
 from mmnasfpn.registry import HOOKS
 
 #: The name of the backend below, for MMEngine.
 ATOMIC_BACKEND = 'mmnasfpn_atomic'
 
-#: How file systems say that a folder cannot be synced, or not even opened. Files on them can.
-_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM,
-                errno.EACCES, errno.EBADF, errno.EISDIR}
-_has_warned = False
-
 
 @register_backend(ATOMIC_BACKEND, force=True)
 class AtomicLocalBackend(LocalBackend):
-    """Local files that are either as they were or complete, never in between."""
+    """Local files of bytes that are either as they were or complete, never in between."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``.
-
-        Where folders cannot be synced, as on some network shares, the rename is not, and a warning
-        says so.
-        """
-        path = Path(filepath)
-        unfinished = path.with_name(f'{path.name}.unfinished')
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                _sync(file.fileno(), path.parent)
-            unfinished.replace(path)
-            _sync_folder(path.parent)  # the rename itself
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, str(path)) from error
-
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text as :meth:`put` does."""
-        self.put(obj.encode(encoding), filepath)
+        """Write ``obj`` aside, sync it to the disk, and rename it to ``filepath``."""
+        atomic_write(Path(filepath), obj, fsync=True)
 
 
-def _sync_folder(path: Path) -> None:
-    try:
-        folder = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        _go_on_unless_it_matters(path, error)
-        return
-    try:
-        _sync(folder, path)
-    finally:
-        os.close(folder)
-
-
-def _sync(file: int, folder: Path) -> None:
-    """Sync an open file or folder, where the file system can."""
-    try:
-        os.fsync(file)
-    except OSError as error:
-        _go_on_unless_it_matters(folder, error)
-
-
-def _go_on_unless_it_matters(path: Path, error: OSError) -> None:
-    """Warn, once in a process, of a file system that cannot sync; raise any other error."""
-    global _has_warned
-    if error.errno not in _CANNOT_SYNC:
-        raise error
-    if not _has_warned:
-        _has_warned = True
-        print_log(f'{path} is on a file system that cannot sync folders ({error.strerror}). Checkpoints '
-                  'are written there all the same, but after a power cut the newest one may be missing: '
-                  'to be safe, set work_dir to a local disk', 'current', logging.WARNING)
+def save_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint file, whole or not at all; missing folders are made."""
+    file = io.BytesIO()  # torch.save to a full disk raises no OSError
+    torch.save(checkpoint, file)
+    atomic_write(Path(path), file.getvalue(), fsync=True)
 
 
 @HOOKS.register_module()
@@ -125,8 +77,7 @@ class AtomicCheckpointHook(CheckpointHook):
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
             backend_args=self.backend_args, **self.args)
         if is_main_process():
-            get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put_text(
-                self.last_ckpt, Path(runner.work_dir) / 'last_checkpoint')
+            atomic_write(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt.encode(), fsync=True)
         for old in outdated:
             self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
 
@@ -135,21 +86,16 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         # MMEngine deletes the previous best first; made to believe that there is none, it
         # leaves that to us.
-        single = len(self.key_indicators) == 1
-        before = {'': self.best_ckpt_path} if single else dict(self.best_ckpt_path_dict)
-        if single:
-            self.best_ckpt_path = None
-        else:
-            self.best_ckpt_path_dict = dict.fromkeys(before)
+        is_single = len(self.key_indicators) == 1
+        before = {'': self.best_ckpt_path} if is_single else self.best_ckpt_path_dict
+        self.best_ckpt_path, self.best_ckpt_path_dict = None, dict.fromkeys(before)
         super()._save_best_checkpoint(runner, metrics)
-        after = {'': self.best_ckpt_path} if single else self.best_ckpt_path_dict
+        after = {'': self.best_ckpt_path} if is_single else self.best_ckpt_path_dict
         for key, previous in before.items():
-            if after[key] is None:
-                after[key] = previous
-            elif previous is not None and previous != after[key]:
+            if previous and after[key] and previous != after[key]:
                 self._delete(previous)
-        if single:
-            self.best_ckpt_path = after['']
+        best = {key: after[key] or previous for key, previous in before.items()}
+        self.best_ckpt_path, self.best_ckpt_path_dict = best.get(''), best
 
     def _delete(self, path: str) -> None:
         if not is_main_process():

@@ -7,11 +7,13 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmnasfpn.anytime.slim import is_of_an_exit
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets.annotations import show_names
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
+
+#: How the weights of an anytime detector's exits before the last begin.
+_EXITS = ('exit_heads.', 'exit_norms.')
 
 
 @HOOKS.register_module()
@@ -50,7 +52,11 @@ class CheckpointFitHook(Hook):
                 'The checkpoint was trained with the same classes in another order, '
                 f'{show_names(trained)}: its head begins with the weights of other classes. Give the '
                 'data sets the order of the checkpoint to keep what it has learned')
-        check_fit(unwrapped(runner.model), state_dict_of(checkpoint), self.strict)
+        model, state_dict = unwrapped(runner.model), state_dict_of(checkpoint)
+        if self.strict:
+            load_weights(model, state_dict)  # the runner will load them again
+        else:
+            check_neck(model, state_dict)
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
                                   'resuming needs: give it as load_from in place of --resume')
@@ -102,42 +108,73 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix('module.'): value for name, value in state_dict.items()}
 
 
-def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:
-    """Raise a CheckpointError unless the weights fit the model, as :class:`CheckpointFitHook` has it.
+def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Load all weights of a model; those of other parts, such as a teacher's, are left out.
 
-    Where that asks for all weights (``strict``), they are in the model afterwards.
+    Raises:
+        CheckpointError: If some are missing or do not fit; says which, and what to do.
+    """
+    check_neck(model, state_dict, is_required=True)
+    names = model.state_dict()
+    unknown = [name for name in state_dict if name.startswith(_EXITS) and name not in names]
+    if unknown and hasattr(model, 'exits'):
+        raise CheckpointError(
+            f'the checkpoint {_has_unknown(unknown, "weights of exits")}: make model.exits and '
+            'model.heads agree with the config that it was trained with')
+    try:
+        # Loading is the only way to know: modules of MMDetection rename what older ones saved.
+        missing = _without_counters(model.load_state_dict(state_dict, strict=False).missing_keys)
+    except RuntimeError as error:
+        raise CheckpointError('the checkpoint has weights of other shapes: give the checkpoint and '
+                              f'the config of one training ({error})') from None
+    if missing:
+        raise CheckpointError(f'the checkpoint {_lacks(missing)}: give the checkpoint and the '
+                              'config of one training')
+
+
+def check_neck(model: nn.Module, state_dict: Mapping[str, Tensor], is_required: bool = False) -> None:
+    """Check that the weights of a NAS-FPN neck are those of the model's, if it has one.
+
+    Args:
+        model (nn.Module): The model.
+        state_dict (Mapping[str, Tensor]): The weights of a whole model.
+        is_required (bool): Whether they must have such a neck. Defaults to False: those of a backbone
+            alone, or of a model with another neck, fit as well.
+
+    Raises:
+        CheckpointError: If they do not fit; says what differs, and what to do.
     """
     neck = getattr(model, 'neck', None)
-    if isinstance(neck, NASFPN):
-        if any(name.startswith('neck.fpn_stages.') for name in state_dict):
-            raise CheckpointError(
-                "the checkpoint is of MMDetection's own NASFPN: convert it (tools/convert_checkpoint.py "
-                "--from mmdet), and use it with variant='mmdet' in the neck")
-        theirs = {name: value for name, value in state_dict.items() if name.startswith('neck.')}
-        if strict or any(name.startswith('neck.pyramids.') for name in theirs):
-            ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
-            _compare_neck(ours, theirs, _neck_hint(neck, theirs))
-    if strict and hasattr(model, 'exits'):
-        names = model.state_dict()
-        unknown = [name for name in state_dict if is_of_an_exit(name) and name not in names]
-        if unknown:
-            raise CheckpointError(
-                f'the checkpoint has {len(unknown)} weights of exits that the model has not '
-                f'({", ".join(unknown[:3])}, ...): make model.exits and model.heads agree with the '
-                'config that it was trained with')
-    if strict:
-        # Loading is the only way to know: modules of MMDetection rename what older ones saved.
-        try:
-            missing = _but_counters(model.load_state_dict(state_dict, strict=False).missing_keys)
-        except RuntimeError as error:
-            raise CheckpointError('the checkpoint has weights of other shapes: give the checkpoint and '
-                                  f'the config of one training ({error})') from None
-        if missing:
-            raise CheckpointError(f'the checkpoint {_lacks(missing)}: give the checkpoint and the '
-                                  'config of one training')
+    if not isinstance(neck, NASFPN):
+        return
+    theirs = {name: value for name, value in state_dict.items() if name.startswith('neck.')}
+    if any(name.startswith('neck.fpn_stages.') for name in theirs):
+        raise CheckpointError(
+            "the checkpoint is of MMDetection's own NASFPN: convert it (tools/convert_checkpoint.py "
+            "--from mmdet), and use it with variant='mmdet' in the neck")
+    if not is_required and not any(name.startswith('neck.pyramids.') for name in theirs):
+        return
+    ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
+    if problems := differences(ours, theirs):
+        raise CheckpointError(f'the checkpoint {problems}: {_neck_hint(neck, theirs)}')
 
 
-def _but_counters(names: Iterable[str]) -> list[str]:
+def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    """Say what weights lack, or have too many or in other shapes than a model's; '' where they fit."""
+    problems = []
+    if missing := _without_counters(name for name in ours if name not in theirs):
+        problems.append(_lacks(missing))
+    if unknown := [name for name in theirs if name not in ours]:
+        problems.append(_has_unknown(unknown))
+    if other := [f'{name} is {tuple(theirs[name].shape)}, but {tuple(value.shape)} in the model'
+                 for name, value in ours.items()
+                 if name in theirs and theirs[name].shape != value.shape]:
+        problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
+    return ' and '.join(problems)
+
+
+def _without_counters(names: Iterable[str]) -> list[str]:
+    """Leave out the batch counters of normalisations, which old checkpoints lack."""
     return [name for name in names if not name.endswith('num_batches_tracked')]
 
 
@@ -145,21 +182,8 @@ def _lacks(missing: Sequence[str]) -> str:
     return f'lacks {len(missing)} weights of the model ({", ".join(missing[:3])}, ...)'
 
 
-def _compare_neck(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], hint: str) -> None:
-    problems = []
-    missing = _but_counters(name for name in ours if name not in theirs)
-    if missing:
-        problems.append(_lacks(missing))
-    unknown = [name for name in theirs if name not in ours]
-    if unknown:
-        problems.append(
-            f'has {len(unknown)} weights that the model has not ({", ".join(unknown[:3])}, ...)')
-    other = [f'{name} is {tuple(theirs[name].shape)}, but {tuple(value.shape)} in the model'
-             for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape]
-    if other:
-        problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
-    if problems:
-        raise CheckpointError(f'the checkpoint {" and ".join(problems)}: {hint}')
+def _has_unknown(unknown: Sequence[str], what: str = 'weights') -> str:
+    return f'has {len(unknown)} {what} that the model has not ({", ".join(unknown[:3])}, ...)'
 
 
 def _neck_hint(neck: NASFPN, theirs: Mapping[str, Tensor]) -> str:

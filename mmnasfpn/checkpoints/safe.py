@@ -47,18 +47,21 @@ def trust_checkpoints(trust: bool = True) -> Iterator[None]:
         _trust.value = before
 
 
-def load_checkpoint(path: str | os.PathLike[str], map_location: Any = 'cpu') -> dict[str, Any]:
-    """Read a checkpoint file, weights only unless within :func:`trust_checkpoints`.
+def load_checkpoint(path: str | os.PathLike[str], map_location: Any = 'cpu',
+                    trust: bool = False) -> dict[str, Any]:
+    """Read a checkpoint file, weights only.
 
     Args:
         path (str | PathLike): The file.
         map_location (Any): Where tensors go, as in :func:`torch.load`. Defaults to the CPU.
+        trust (bool): Read it in full, as within :func:`trust_checkpoints`. Defaults to False.
 
     Raises:
         CheckpointError: If there is no such file, it is damaged, holds anything but weights and
             MMEngine's records, or is not a dict.
     """
-    checkpoint = _load(torch.load, path, map_location)
+    with trust_checkpoints(trust):
+        checkpoint = _load(torch.load, path, map_location)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{os.fspath(path)} holds a {type(checkpoint).__name__}, but a checkpoint '
                               'must be a dict of weights')

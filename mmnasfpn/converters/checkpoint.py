@@ -1,15 +1,11 @@
 """Convert a checkpoint file."""
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from mmengine.fileio import get_file_backend
-
-from mmnasfpn.checkpoints.atomic import ATOMIC_BACKEND
-from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
+from mmnasfpn.checkpoints.atomic import save_checkpoint
+from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.converters.mmdet import convert_mmdet_checkpoint
 from mmnasfpn.converters.tensorflow import convert_tf_neck, read_tf_variables
 from mmnasfpn.errors import UsageError
@@ -46,8 +42,7 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
         for option, value in (('--input-levels', input_levels), ('--eps', eps)):
             if value is not None:
                 raise UsageError(f'{option} is for --from tf only')
-        with trust_checkpoints(trust_checkpoint):
-            converted = convert_mmdet_checkpoint(load_checkpoint(checkpoint))
+        converted = convert_mmdet_checkpoint(load_checkpoint(checkpoint, trust=trust_checkpoint))
         advice = ("for a detector whose neck is type='mmnasfpn.NASFPN', variant='mmdet'; that of "
                   'retinanet_r50_nasfpn_crop640-50e_coco is '
                   'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py')
@@ -61,9 +56,7 @@ def convert_checkpoint(source: str, checkpoint: str | os.PathLike[str], out: str
                   "init_cfg=dict(type='Pretrained', prefix='neck.', checkpoint=...)")
     else:
         raise UsageError(f"source is {source!r}, but must be 'mmdet' or 'tf'")
-    file = io.BytesIO()
-    torch.save(converted, file)
-    get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND)).put(file.getvalue(), out)
+    save_checkpoint(converted, out)
     return f'{out}: {_describe(converted["state_dict"])}, {advice}'
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmnasfpn.checkpoints.fit import differences, state_dict_of
 from mmnasfpn.converters.errors import ConversionError
 from mmnasfpn.models.necks.nasfpn import NASFPN
 
@@ -63,14 +64,10 @@ def convert_mmdet_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         they refer to parameters by their order.
 
     Raises:
+        CheckpointError: If it has no weights by name.
         ConversionError: If it has no such neck, or weights of it do not fit; names them.
     """
-    state_dict = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(state_dict, Mapping) or not all(
-            isinstance(key, str) and isinstance(value, Tensor) for key, value in state_dict.items()):
-        raise ConversionError('the checkpoint has no state_dict of weights by name: it must be one of a '
-                              'whole detector')
-    state_dict = {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    state_dict = state_dict_of(checkpoint)
     neck = {name.removeprefix('neck.'): value for name, value in state_dict.items()
             if name.startswith('neck.')}
     if not neck:
@@ -84,35 +81,19 @@ def convert_mmdet_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_complete(converted: Mapping[str, Tensor]) -> None:
     """Raise a ConversionError unless these are all that some neck has, in fitting shapes."""
-    stacks = _count(r'pyramids\.(\d+)\.', converted)
-    number = _count(r'laterals\.(\d+)\.', converted)
-    names = [f'laterals.{i}.conv.weight' for i in range(number)]
-    laterals = [converted[name] for name in names if name in converted and converted[name].dim() == 4]
-    if not stacks or not laterals or len(laterals) < number:
+    stacks = {name.split('.')[1] for name in converted if name.startswith('pyramids.')}
+    laterals = [converted[name] for name in sorted(converted)
+                if re.fullmatch(r'laterals\.\d+\.conv\.weight', name)]
+    if not stacks or not laterals or any(weight.dim() != 4 for weight in laterals):
         raise ConversionError('the stacks (fpn_stages...) or laterals (lateral_convs...) of '
                               "MMDetection's NASFPN are missing or no convolutions")
     in_channels = [weight.shape[1] for weight in laterals]
     out_channels = laterals[0].shape[0]
-    what = f'NASFPN of in_channels={in_channels}, out_channels={out_channels}, stack_times={stacks}'
+    what = f'NASFPN of in_channels={in_channels}, out_channels={out_channels}, stack_times={len(stacks)}'
     norms: dict[str, dict[str, Any]] = {'.bn.': dict(type='BN'), '.gn.': dict(type='GN', num_groups=1)}
     norm_cfg = next((cfg for key, cfg in norms.items() if any(key in name for name in converted)), None)
     with torch.device('meta'):  # only the shapes are needed
-        neck = NASFPN(in_channels, out_channels, 5, stacks, variant='mmdet', norm_cfg=norm_cfg,
+        neck = NASFPN(in_channels, out_channels, 5, len(stacks), variant='mmdet', norm_cfg=norm_cfg,
                       init_cfg=None)
-    expected = neck.state_dict()
-    missing = [name for name in expected
-               if name not in converted and not name.endswith('num_batches_tracked')]
-    unknown = [name for name in converted if name not in expected]
-    if missing or unknown:
-        raise ConversionError(f'{len(missing)} weights are missing from the {what}, such as those that '
-                              f'become {missing[:3]}; {len(unknown)} have no place in it: {unknown[:3]}')
-    for name, value in expected.items():
-        if name in converted and converted[name].shape != value.shape:
-            raise ConversionError(
-                f'what becomes {name} has the shape {tuple(converted[name].shape)}, but must be '
-                f'{tuple(value.shape)} in the {what}')
-
-
-def _count(pattern: str, names: Mapping[str, Any]) -> int:
-    return 1 + max((int(match.group(1)) for name in names if (match := re.match(pattern, name))),
-                   default=-1)
+    if problems := differences(neck.state_dict(), converted):
+        raise ConversionError(f'what becomes the {what} {problems}')

@@ -2,6 +2,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ _PLACE = re.compile(r'(?P<scope>.*?)(?P<place>resample_l(?P<level>\d+)|'
 _PARTS = re.compile(r'(?:conv|conv2d|separable_conv2d)/(kernel|depthwise_kernel|pointwise_kernel|bias)|'
                     r'bn/(gamma|beta|moving_mean|moving_variance)')
 _NORM = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+#: The variables of a convolution and its normalisation by their short names.
+_Layer = dict[str, np.ndarray]
 
 
 def convert_tf_neck(variables: Mapping[str, np.ndarray],
@@ -54,46 +57,13 @@ def convert_tf_neck(variables: Mapping[str, np.ndarray],
     """
     if not 0 <= eps < 1:
         raise ConversionError(f'eps is {eps!r}, but must be at least 0 and below 1')
-    places = _group(variables)
-    laterals = {int(match.group('level')): place for match, place in places if match.group('level')}
-    cells = {(int(match.group('stack')), int(match.group('cell'))): (int(match.group('node')), place)
-             for match, place in places if match.group('stack')}
-    if not cells:
-        raise ConversionError("there are no variables of the authors' neck (fpn_cells/cell_0/...)")
-    if not laterals:
-        raise ConversionError("there are no variables of the authors' laterals (resample_l3/...)")
-    stacks, per_stack = (1 + max(numbers[axis] for numbers in cells) for axis in (0, 1))
-    num_levels = cells[min(cells)][0] - min(cells)[1]
+    laterals, cells = _group(variables)
     state: dict[str, np.ndarray] = {}
-    channels = None
-    for stack in range(stacks):
-        for cell in range(per_stack):
-            node, place = cells.get((stack, cell), (None, None))
-            where = f'fpn_cells/cell_{stack}/sub_policy{cell}'
-            if place is None or node != num_levels + cell:
-                raise ConversionError(
-                    f'{where}/op_after_combine{num_levels + cell} is missing, but there are {stacks} '
-                    f'stacks of {per_stack} cells: give all variables')
-            out = _convert(place, where, f'pyramids.{stack}.cells.{cell}.conv', 3, state, channels,
-                           channels)
-            channels = channels or out
-    assert channels is not None
-    separable = 'pyramids.0.cells.0.conv.depthwise_conv.conv.weight' in state
-    levels = list(range(min(laterals), max(laterals) + 1) if input_levels is None else input_levels)
-    consecutive = levels and levels == list(range(levels[0], levels[0] + len(levels)))
-    if not consecutive or len(levels) > num_levels:
-        raise ConversionError(f'the input levels are {levels}, but must be consecutive, fine to coarse, '
-                              f'and at most {num_levels}')
-    unknown = sorted(set(laterals) - set(levels))
-    if unknown:
-        raise ConversionError(f'there are variables of laterals at the levels {unknown}, but '
-                              f'input_levels is {levels}')
-    for index, level in enumerate(levels):
-        name = f'laterals.{index}'
-        if level in laterals:
-            _convert(laterals[level], f'resample_l{level}', name, 1, state, None, channels)
-        else:
-            _add_identity(name, channels, separable, eps, state)
+    channels, num_levels = _convert_cells(cells, state)
+    first = next(iter(cells.values()))
+    for index, level in enumerate(_input_levels(input_levels, laterals, num_levels)):
+        lateral = laterals[level] if level in laterals else _identity_like(first, channels, eps)
+        _convert(lateral, f'resample_l{level}', f'laterals.{index}', 1, state, None, channels)
     return {name: torch.from_numpy(np.array(value, order='C')) for name, value in state.items()}
 
 
@@ -132,24 +102,65 @@ def read_tf_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             if _PLACE.match(name)}
 
 
-def _group(variables: Mapping[str, Any]) -> list[tuple[re.Match, dict[str, np.ndarray]]]:
-    """Return each place of the neck with its variables by their short names."""
-    places: dict[str, tuple[re.Match, dict[str, np.ndarray]]] = {}
+def _group(variables: Mapping[str, Any]) -> tuple[dict[int, _Layer], dict[tuple[int, int, int], _Layer]]:
+    """Return the laterals by level and the cells' convolutions by stack, cell and node."""
+    laterals: dict[int, _Layer] = {}
+    cells: dict[tuple[int, int, int], _Layer] = {}
     scopes = set()
     for name, value in variables.items():
         match = _PLACE.fullmatch(name)
-        if not match or not (part := _PARTS.fullmatch(match.group('part'))):
+        if not match or not (part := _PARTS.fullmatch(match['part'])):
             continue
-        scopes.add(match.group('scope'))
-        _, found = places.setdefault(match.group('place'), (match, {}))
-        found[part.group(1) or part.group(2)] = np.asarray(value)
+        scopes.add(match['scope'])
+        if match['level']:
+            layer = laterals.setdefault(int(match['level']), {})
+        else:
+            layer = cells.setdefault((int(match['stack']), int(match['cell']), int(match['node'])), {})
+        layer[part[1] or part[2]] = np.asarray(value)
     if len(scopes) > 1:
         raise ConversionError(f'there are variables of several necks, in the scopes {sorted(scopes)}: '
                               'give those of one')
-    return list(places.values())
+    if not cells:
+        raise ConversionError("there are no variables of the authors' neck (fpn_cells/cell_0/...)")
+    if not laterals:
+        raise ConversionError("there are no variables of the authors' laterals (resample_l3/...)")
+    return laterals, cells
 
 
-def _convert(place: Mapping[str, np.ndarray], where: str, name: str, kernel: int,
+def _convert_cells(cells: Mapping[tuple[int, int, int], _Layer],
+                   state: dict[str, np.ndarray]) -> tuple[int, int]:
+    """Add all cells to the state and return the feature dimension and the number of levels."""
+    stacks, per_stack = (1 + max(place[axis] for place in cells) for axis in (0, 1))
+    _, first_cell, first_node = min(cells)
+    num_levels = first_node - first_cell
+    channels = None
+    for stack, cell in product(range(stacks), range(per_stack)):
+        node = num_levels + cell
+        where = f'fpn_cells/cell_{stack}/sub_policy{cell}'
+        if (stack, cell, node) not in cells:
+            raise ConversionError(f'{where}/op_after_combine{node} is missing, but there are {stacks} '
+                                  f'stacks of {per_stack} cells: give all variables')
+        channels = _convert(cells[stack, cell, node], where, f'pyramids.{stack}.cells.{cell}.conv', 3,
+                            state, channels, channels)
+    assert channels is not None
+    return channels, num_levels
+
+
+def _input_levels(levels: Sequence[int] | None, laterals: Mapping[int, _Layer],
+                  num_levels: int) -> list[int]:
+    """Return the levels of the backbone's maps, by default from the lowest lateral to the highest."""
+    levels = list(range(min(laterals), max(laterals) + 1) if levels is None else levels)
+    is_consecutive = levels and levels == list(range(levels[0], levels[0] + len(levels)))
+    if not is_consecutive or len(levels) > num_levels:
+        raise ConversionError(f'the input levels are {levels}, but must be consecutive, fine to coarse, '
+                              f'and at most {num_levels}')
+    if unknown := sorted(set(laterals) - set(levels)):
+        raise ConversionError(f'there are variables of laterals at the levels {unknown}, but '
+                              f'input_levels is {levels}')
+    return levels
+
+
+def _convert(place: _Layer, where: str, name: str, kernel: int,
              state: dict[str, np.ndarray], in_channels: int | None, out_channels: int | None) -> int:
     """Add a convolution and its normalisation to the state and return the channels it makes."""
     separable = 'depthwise_kernel' in place
@@ -157,20 +168,19 @@ def _convert(place: Mapping[str, np.ndarray], where: str, name: str, kernel: int
     missing = [part for part in (*kernels, 'bias', *_NORM) if part not in place]
     if missing:
         raise ConversionError(f"{where} lacks {', '.join(missing)}: give all variables")
-    last = place[kernels[-1]]
     for part in kernels:
         if place[part].ndim != 4:
             raise ConversionError(f'{part} of {where} has the shape {place[part].shape}, but must have '
                                   'rows, columns, in, out')
-    out = last.shape[3] if out_channels is None else out_channels
-    taken = last.shape[2] if in_channels is None else in_channels
-    expected: dict[str, tuple[int, ...]] = dict.fromkeys(('bias', *_NORM), (out,))
+    last = place[kernels[-1]]
+    out = out_channels or last.shape[3]
+    taken = in_channels or last.shape[2]
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(('bias', *_NORM), (out,))
     if separable:
-        expected |= dict(depthwise_kernel=(kernel, kernel, taken, 1),
-                         pointwise_kernel=(1, 1, taken, out))
+        shapes |= dict(depthwise_kernel=(kernel, kernel, taken, 1), pointwise_kernel=(1, 1, taken, out))
     else:
-        expected |= dict(kernel=(kernel, kernel, taken, out))
-    for part, shape in expected.items():
+        shapes |= dict(kernel=(kernel, kernel, taken, out))
+    for part, shape in shapes.items():
         if place[part].dtype.kind != 'f' or not np.isfinite(place[part]).all():
             raise ConversionError(f'{part} of {where} must be finite floating-point numbers, but is of '
                                   f'{place[part].dtype}, or has NaN or infinity: give float32')
@@ -180,24 +190,19 @@ def _convert(place: Mapping[str, np.ndarray], where: str, name: str, kernel: int
     conv = f'{name}.pointwise_conv' if separable else name
     if separable:  # (rows, columns, in, 1) -> (in, 1, rows, columns)
         state[f'{name}.depthwise_conv.conv.weight'] = place['depthwise_kernel'].transpose(2, 3, 0, 1)
-    state[f'{conv}.conv.weight'] = last.transpose(3, 2, 0, 1)  # -> (out, in, rows, columns)
-    _add_norm(conv, place['gamma'], place['beta'], place['moving_mean'] - place['bias'],
-              place['moving_variance'], state)
+    state |= {f'{conv}.conv.weight': last.transpose(3, 2, 0, 1),  # -> (out, in, rows, columns)
+              f'{conv}.bn.weight': place['gamma'], f'{conv}.bn.bias': place['beta'],
+              f'{conv}.bn.running_mean': place['moving_mean'] - place['bias'],
+              f'{conv}.bn.running_var': place['moving_variance'],
+              f'{conv}.bn.num_batches_tracked': np.array(0)}
     return out
 
 
-def _add_norm(name: str, weight: np.ndarray, bias: np.ndarray, mean: np.ndarray, var: np.ndarray,
-              state: dict[str, np.ndarray]) -> None:
-    state |= {f'{name}.bn.weight': weight, f'{name}.bn.bias': bias, f'{name}.bn.running_mean': mean,
-              f'{name}.bn.running_var': var, f'{name}.bn.num_batches_tracked': np.array(0)}
-
-
-def _add_identity(name: str, channels: int, separable: bool, eps: float,
-                  state: dict[str, np.ndarray]) -> None:
-    dtype = next(iter(state.values())).dtype
-    conv = f'{name}.pointwise_conv' if separable else name
-    one, zero = np.ones(channels, dtype), np.zeros(channels, dtype)
-    if separable:
-        state[f'{name}.depthwise_conv.conv.weight'] = np.ones((channels, 1, 1, 1), dtype)
-    state[f'{conv}.conv.weight'] = np.eye(channels, dtype=dtype)[..., None, None]
-    _add_norm(conv, one, zero, zero, one - eps, state)  # it divides by the root of variance + eps
+def _identity_like(layer: _Layer, channels: int, eps: float) -> _Layer:
+    """Return the variables of a 1x1 convolution and normalisation that change nothing."""
+    one, zero = np.ones(channels, layer['bias'].dtype), np.zeros(channels, layer['bias'].dtype)
+    kernel = np.eye(channels, dtype=one.dtype)[None, None]  # (1, 1, in, out)
+    kernels = (dict(depthwise_kernel=one[None, None, :, None], pointwise_kernel=kernel)
+               if 'depthwise_kernel' in layer else dict(kernel=kernel))
+    # The normalisation divides by the root of variance + eps.
+    return dict(kernels, bias=zero, gamma=one, beta=zero, moving_mean=zero, moving_variance=one - eps)

@@ -10,8 +10,8 @@ from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn._checks import check_whole_number
-from mmnasfpn.checkpoints.fit import check_fit, state_dict_of
-from mmnasfpn.checkpoints.safe import load_checkpoint, trust_checkpoints
+from mmnasfpn.checkpoints.fit import load_weights, state_dict_of
+from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.errors import UsageError
 from mmnasfpn.export import MAX_CANDIDATES, ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import METADATA
@@ -62,9 +62,8 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
     if all_exits and not isinstance(detector, AnytimeDetector):
         raise UsageError(f'the model is a {type(detector).__name__}, but only a '
                          'mmnasfpn.AnytimeDetector has exits: leave out --exits')
-    with trust_checkpoints(trust_checkpoint):
-        loaded = load_checkpoint(checkpoint)
-    check_fit(detector, state_dict_of(loaded), strict=True)  # which loads them
+    loaded = load_checkpoint(checkpoint, trust=trust_checkpoint)
+    load_weights(detector, state_dict_of(loaded))
     out = Path(out)
     if all_exits:
         files = {k: out.with_stem(f'{out.stem}-exit{k}') for k in detector.exits}

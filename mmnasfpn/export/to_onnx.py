@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmnasfpn._files import at_once
+from mmnasfpn._files import atomic_path
 from mmnasfpn.export.nms import onnx_keep_by_nms
 
 _OPSET = 18
@@ -62,7 +62,7 @@ def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[
             custom_translation_table={torch.ops.mmnasfpn.keep_by_nms.default: onnx_keep_by_nms})
     assert model is not None
     model.model.metadata_props.update(metadata or {})
-    with at_once(Path(out)) as unfinished:
+    with atomic_path(Path(out)) as unfinished:
         model.save(unfinished, external_data=False)
 
 

@@ -118,9 +118,6 @@ class Genotype:
         if isinstance(self.cells, str | Mapping) or not isinstance(self.cells, Iterable):
             raise GenotypeError(f'cells is {self.cells!r}, but must be a list of merging cells')
         object.__setattr__(self, 'cells', tuple(self.cells))
-        for index, cell in enumerate(self.cells):
-            if not isinstance(cell, MergingCell):
-                raise GenotypeError(f'cells[{index}] is {cell!r}, but must be a MergingCell')
         self._check_cells()
         self._check_outputs()
         self._check_all_used()
@@ -219,6 +216,8 @@ class Genotype:
 
     def _check_cells(self) -> None:
         for index, cell in enumerate(self.cells):
+            if not isinstance(cell, MergingCell):
+                raise GenotypeError(f'cells[{index}] is {cell!r}, but must be a MergingCell')
             if cell.level not in self.levels:
                 raise GenotypeError(f'cells[{index}]: level is {cell.level}, but must be in '
                                     f'{self.min_level}..{self.max_level}')
@@ -232,13 +231,10 @@ class Genotype:
     def _check_outputs(self) -> None:
         output_of: dict[int, int] = {}
         for index, cell in enumerate(self.cells):
-            if not cell.is_output:
-                continue
-            if cell.level in output_of:
+            if cell.is_output and output_of.setdefault(cell.level, index) != index:
                 raise GenotypeError(
                     f'cells[{index}]: is_output is true for level {cell.level}, but '
                     f'cells[{output_of[cell.level]}] is the output of that level already')
-            output_of[cell.level] = index
         missing = [level for level in self.levels if level not in output_of]
         if missing:
             raise GenotypeError(
@@ -270,10 +266,9 @@ def _check_keys(data: Any, required: Sequence[str], optional: Sequence[str]) -> 
     may_be = f"must have the keys {', '.join(required)} and may have {', '.join(optional)}"
     if not isinstance(data, Mapping):
         raise GenotypeError(f'{data!r} is not an object; it {may_be}')
-    for key in data:
+    for key in (*data, *required):
         if key not in (*required, *optional):
             raise GenotypeError(f'key {key!r} is unknown; the object {may_be}')
-    for key in required:
         if key not in data:
             raise GenotypeError(f'key {key!r} is missing; the object {may_be}')
 

@@ -132,10 +132,8 @@ def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]
 
 def _read(path: Path) -> Genotype:
     try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, ValueError) as error:
-        raise GenotypeError(f'genotype file {path} cannot be read: {error}') from None
-    try:
-        return Genotype.from_json(text)
+        return Genotype.from_json(path.read_text(encoding='utf-8'))
     except GenotypeError as error:
         raise GenotypeError(f'genotype file {path}: {error}') from None
+    except (OSError, ValueError) as error:
+        raise GenotypeError(f'genotype file {path} cannot be read: {error}') from None

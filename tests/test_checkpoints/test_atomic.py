@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mmnasfpn.checkpoints import atomic
+from mmnasfpn import _files
 from mmnasfpn.checkpoints.atomic import AtomicLocalBackend
 from mmnasfpn.engine import AtomicCheckpointHook
 
@@ -188,9 +188,9 @@ def let_folders_fail(monkeypatch, call, error):
         return original(what, *args, **kwargs)
 
     monkeypatch.setattr(os, call, failing)
-    monkeypatch.setattr(atomic, '_has_warned', False)
+    monkeypatch.setattr(_files, '_has_warned', False)
     logged = []
-    monkeypatch.setattr(atomic, 'print_log', lambda message, *args: logged.append(message))
+    monkeypatch.setattr(_files, 'print_log', lambda message, *args: logged.append(message))
     return logged
 
 
@@ -222,7 +222,7 @@ def test_files_that_cannot_be_synced_are_written_and_failed_ones_leave_nothing(
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(os, 'fsync', fsync)
-    monkeypatch.setattr(atomic, '_has_warned', False)
+    monkeypatch.setattr(_files, '_has_warned', False)
     try:
         AtomicLocalBackend().put(b'weights', tmp_path / 'a.pth')
     except OSError as failed:

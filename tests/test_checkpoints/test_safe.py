@@ -72,7 +72,7 @@ def test_a_trusted_checkpoint_is_read_in_full(read, tmp_path):
         read(path)
     with trust_checkpoints():
         assert set(read(path)) == {'state_dict', 'meta'}
-    assert trace.exists()
+    assert trace.exists() and set(load_checkpoint(path, trust=True)) == {'state_dict', 'meta'}
     with pytest.raises(CheckpointError):
         read(path)
 

@@ -161,13 +161,13 @@ STAGE = 'fpn_stages.1.sum_43_3.out_conv'
 
 @pytest.mark.parametrize(('broken', 'words'), [
     (lambda s: {k: v for k, v in s.items() if k != f'{STAGE}.conv.weight'},
-     r'1 weights are missing.*pyramids\.1\.cells\.2\.conv\.conv\.weight'),
+     r'lacks 1 weights of the model .*pyramids\.1\.cells\.2\.conv\.conv\.weight'),
     (lambda s: change(s, f'{STAGE}.conv.weight', torch.ones(16, 16, 1, 1)),
-     r'pyramids\.1\.cells\.2.* has the shape \(16, 16, 1, 1\), but must be \(16, 16, 3, 3\)'),
+     r'pyramids\.1\.cells\.2.* is \(16, 16, 1, 1\), but \(16, 16, 3, 3\) in the model'),
     (lambda s: change(s, 'lateral_convs.0.conv.weight', torch.ones(8)), 'laterals .* no convolutions'),
     (lambda s: change(s, 'fpn_convs.0.conv.weight', torch.ones(1)), r'fpn_convs\.0.* is no weight'),
     (lambda s: {k: v for k, v in s.items() if 'fpn_stages' not in k}, 'stacks .* are missing'),
-    (lambda s: {k: v for k, v in s.items() if 'fpn_stages.0' not in k}, 'weights are missing'),
+    (lambda s: {k: v for k, v in s.items() if 'fpn_stages.0' not in k}, r'lacks \d+ weights'),
     (convert_mmdet_neck, "is this package's own already"),
 ])
 def test_what_is_not_that_neck_is_refused_and_nothing_written(broken, words, tmp_path):
@@ -179,11 +179,12 @@ def test_what_is_not_that_neck_is_refused_and_nothing_written(broken, words, tmp
 
 
 def test_what_is_no_detector_is_refused(tmp_path):
-    for saved, words in ((dict(state_dict={'w': torch.ones(1)}), 'no weights of a neck'),
-                         (dict(state_dict=3), 'no state_dict'),
-                         (dict(state_dict={'neck.x': 3}), 'no state_dict of weights')):
+    for saved, error, words in (
+            (dict(state_dict={'w': torch.ones(1)}), ConversionError, 'no weights of a neck'),
+            (dict(state_dict=3), CheckpointError, 'no weights by name'),
+            (dict(state_dict={'neck.x': 3}), CheckpointError, 'no weights by name')):
         torch.save(saved, tmp_path / 'in.pth')
-        with pytest.raises(ConversionError, match=words):
+        with pytest.raises(error, match=words):
             convert_checkpoint('mmdet', tmp_path / 'in.pth', tmp_path / 'out.pth')
     (tmp_path / 'in.pth').write_bytes((tmp_path / 'in.pth').read_bytes()[:100])
     with pytest.raises(CheckpointError, match='not a complete'):

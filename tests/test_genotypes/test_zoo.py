@@ -74,8 +74,6 @@ def test_get_genotype_names_the_file(tmp_path):
         get_genotype(path)
 
 
-
-
 def cells_by_levels(genotype):
     return [(c.level, c.op, tuple(genotype.node_levels[node] for node in c.inputs), c.is_output)
             for c in genotype.cells]

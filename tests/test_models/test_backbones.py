@@ -7,9 +7,10 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn._checks import check_out_indices
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.models.backbones import AmoebaNet, CellTable, MobileNetV2, ResNet10, amoebanet
 from mmnasfpn.models.backbones.amoebanet import NORMAL_CELL, REDUCTION_CELL, AmoebaCell, Operation
-from mmnasfpn.models.recompute import recompute
+from tests.test_models.test_nasfpn import randomize
 
 BN = dict(type='BN')
 #: The cells of AmoebaNet-D as the authors' code gives them: operations, inputs, concatenated nodes.
@@ -21,16 +22,6 @@ REDUCTION = ('max2, max3 | none, 3x3 | 1x7-7x1, max3 | none, max2 | avg3, 1x1',
 
 def count(module):
     return sum(p.numel() for p in module.parameters())
-
-
-def randomize(module):
-    """Give weights and BN statistics values that no initialisation has."""
-    for name, value in module.state_dict().items():
-        if name.endswith('running_var') or (name.endswith('weight') and value.dim() == 1):
-            value.uniform_(0.5, 1.5)
-        elif value.is_floating_point():
-            value.normal_(0, 0.3)
-    return module
 
 
 class ReferenceCell:
@@ -191,8 +182,8 @@ def test_recomputing_changes_neither_maps_nor_gradients_of_amoebanet():
 @pytest.mark.parametrize(('frozen', 'recomputed'), [(-1, 7), (0, 7), (1, 6), (2, 4)])
 def test_every_cell_that_learns_is_recomputed(frozen, recomputed, monkeypatch):
     calls = []
-    monkeypatch.setattr(amoebanet, 'recompute', lambda cell, *args: (
-        calls.append(cell), recompute(cell, *args))[1])
+    monkeypatch.setattr(amoebanet, 'checkpoint_activations', lambda cell, *args: (
+        calls.append(cell), checkpoint_activations(cell, *args))[1])
     backbone = AmoebaNet(num_cells=3, filters=16, with_cp=True, frozen_stages=frozen).train()
     sum(x.sum() for x in backbone(torch.rand(2, 3, 64, 64))).backward()
     assert len(calls) == recomputed

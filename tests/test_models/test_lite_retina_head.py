@@ -8,7 +8,7 @@ from mmdet.utils import register_all_modules
 from mmengine.logging import MMLogger
 
 from mmnasfpn.models.dense_heads import LiteRetinaHead
-from tests.test_models.test_nasfpn import make_inputs
+from tests.test_models.test_nasfpn import make_inputs, randomize
 
 
 @pytest.fixture(autouse=True)
@@ -26,11 +26,7 @@ def make_head(**kwargs):
 
 def test_equals_a_tower_written_out():
     torch.manual_seed(0)
-    head = make_head()
-    for name, value in head.state_dict().items():
-        if value.is_floating_point():
-            value.uniform_(0.5, 1.5) if name.endswith('running_var') else value.normal_(0, 0.3)
-    head.double().eval()
+    head = randomize(make_head()).double().eval()
     maps = make_inputs([8] * 4, 10, 7, batch=2, dtype=torch.float64)
     scores, deltas = head(maps)
     state = head.state_dict()

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmnasfpn.models.ops import downsample, global_pooling, resample, sum_maps, upsample
+from mmnasfpn.genotypes import OPS
+from mmnasfpn.models.ops import VARIANTS, downsample, global_pooling, resample, sum_maps, upsample
 from tests.reference_neck import resize
 
 
@@ -72,6 +73,15 @@ def test_global_pooling_gates_the_fine_map_by_the_maximum_of_the_coarse_one():
     expected = coarse + torch.tensor([3., -4.]).sigmoid().view(1, 2, 1, 1)
     torch.testing.assert_close(global_pooling(coarse, fine), expected)
     assert not torch.allclose(global_pooling(fine, coarse), expected)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('op', OPS)
+def test_the_merge_operations_of_all_variants_are_called_alike(variant, op):
+    coarse, fine = torch.randn(2, 2, 3, 4, 4)
+    merge = VARIANTS[variant].merge_ops[op]
+    assert torch.equal(merge(coarse, fine, coarse.amax(dim=(2, 3), keepdim=True)),
+                       merge(coarse, fine, None))
 
 
 def test_ops_leave_their_inputs_alone():

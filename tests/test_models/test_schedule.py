@@ -1,4 +1,4 @@
-"""When a pyramid network resizes and lets go of its maps."""
+"""When a pyramid network resizes and frees its maps."""
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ def test_maps_that_are_not_aligned_come_from_their_own_level():
 
 
 @given(genotype=genotypes(), is_aligned=st.booleans())
-def test_every_map_is_made_once_kept_while_it_is_taken_and_let_go_then(genotype, is_aligned):
+def test_every_map_is_made_once_kept_while_it_is_taken_and_freed_then(genotype, is_aligned):
     maps = set(enumerate(genotype.levels))
     made = []
     for index, (cell, step) in enumerate(

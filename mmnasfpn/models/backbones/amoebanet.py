@@ -1,6 +1,7 @@
 """AmoebaNet-D (Real et al., AAAI 2019), the paper's large backbone (section 4.3)."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -13,13 +14,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn._checks import check_mapping, check_out_indices, check_whole_number
-from mmnasfpn.models.recompute import recompute
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
 OPERATIONS = ('none', '1x1', '3x3', '1x7-7x1', 'max2', 'max3', 'avg3')
-#: Initialisation of convolutions.
-KAIMING_INIT_CFG: Mapping[str, Any] = MappingProxyType(dict(type='Kaiming', layer='Conv2d'))
 _BOTTLENECKS: dict[str, tuple[tuple[int, int], ...]] = {
     '3x3': ((3, 3),), '1x7-7x1': ((1, 7), (7, 1))}
 
@@ -103,10 +102,7 @@ def relu_conv_norm(in_channels: int, out_channels: int, kernel_size: int | tuple
 class FactorizedReduction(BaseModule):
     """Halve a map by two 1x1 convolutions of stride 2, one a pixel down and right of the other.
 
-    Args:
-        in_channels (int): Channels in.
-        out_channels (int): Channels out, half of them (rounded down) by the shifted convolution.
-        norm_cfg (Mapping): Normalisation after the two.
+    The shifted one makes half of the channels, rounded down.
     """
 
     def __init__(self, in_channels: int, out_channels: int, norm_cfg: Mapping[str, Any]) -> None:
@@ -176,13 +172,11 @@ class AmoebaCell(BaseModule):
         channels (int): Channels of every node.
         stride (int): 2 for a reduction cell, else 1; only operations on nodes 0 and 1 take it.
         reduce_prev (bool): Whether the cell before last is twice the size of the last.
-        norm_cfg (Mapping): Normalisation after each convolution.
-        drop_prob (float): As in :class:`Operation`.
+        norm_cfg, drop_prob: As in :class:`Operation`.
     """
 
     def __init__(self, table: CellTable, in_channels: int, prev_channels: int, channels: int,
-                 stride: int, reduce_prev: bool, norm_cfg: Mapping[str, Any],
-                 drop_prob: float) -> None:
+                 stride: int, reduce_prev: bool, norm_cfg: Mapping[str, Any], drop_prob: float) -> None:
         super().__init__()
         self.table = table
         self.out_channels = len(table.concat) * channels
@@ -202,22 +196,30 @@ class AmoebaCell(BaseModule):
             for node in table.concat if node < 2 and stride > 1})
 
     def forward(self, x: Tensor, prev: Tensor) -> Tensor:
-        """Run the cell.
-
-        Args:
-            x (Tensor): The cell before, (N, in_channels, H, W).
-            prev (Tensor): The one before that, (N, prev_channels, H', W').
-
-        Returns:
-            Tensor: Shape (N, out_channels, ceil(H / stride), ceil(W / stride)).
-        """
+        """Take the maps of the cell before, (N, in_channels, H, W), and of the one before that."""
         nodes = [self.conv(x), self.prev_conv(prev)]
         ops = iter(self.ops)
         for first, second in self.table.inputs:
             nodes.append(next(ops)(nodes[first]) + next(ops)(nodes[second]))
         return torch.cat([
             self.reductions[str(node)](nodes[node]) if str(node) in self.reductions else nodes[node]
-            for node in self.table.concat], dim=1)
+            for node in self.table.concat], dim=1)  # (N, out_channels, ~H/stride, ~W/stride)
+
+
+def _build_stages(stages: Sequence[Sequence[tuple[int, CellTable, int]]], stem_channels: int,
+                  norm_cfg: Mapping[str, Any], drop_probs: Iterator[float]) -> nn.ModuleList:
+    """Build stages of cells, each given as its nodes' channels, its table and its stride."""
+    built = nn.ModuleList()
+    channels, prev_channels, prev_is_larger = stem_channels, stem_channels, False
+    for stage in stages:
+        cells = nn.ModuleList()
+        for width, table, stride in stage:
+            cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger, norm_cfg,
+                              next(drop_probs))
+            cells.append(cell)
+            channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
+        built.append(cells)
+    return built
 
 
 @MODELS.register_module()
@@ -227,7 +229,7 @@ class AmoebaNet(BaseModule):
     A 3x3 convolution of stride 2; reduction cells of ``filters / 4`` (C2) and ``filters / 2``
     channels; three groups of ``num_cells / 3`` normal cells (C3 to C5) of ``filters``, twice and
     four times as many, with a reduction cell before the second and the third. The maps are
-    rectified, as each of their consumers in the network does.
+    returned after ReLU, which each of their consumers in the network begins with.
 
     The paper does not say which size of AmoebaNet-D it used; the defaults come closest to its
     FLOPs.
@@ -245,7 +247,8 @@ class AmoebaNet(BaseModule):
             Defaults to -1.
         norm_cfg (Mapping): Normalisation. Defaults to ``dict(type='BN')``.
         norm_eval (bool): Keep all BN layers in evaluation mode. Defaults to False.
-        with_cp (bool): Recompute cells in the backward pass, to save memory. Defaults to False.
+        with_cp (bool): Checkpoint activations: cells run again in the backward pass, for less memory.
+            Defaults to False.
         drop_path_prob (float): Probability, in [0, 1), of dropping an operation's result in the
             last cell; it grows linearly with depth. Defaults to 0.
         init_cfg (dict | Sequence | None): MMEngine's initialisation. Defaults to Kaiming for
@@ -269,12 +272,12 @@ class AmoebaNet(BaseModule):
                  out_indices: Sequence[int] = (0, 1, 2, 3), frozen_stages: int = -1,
                  norm_cfg: Mapping[str, Any] = MappingProxyType(dict(type='BN')),
                  norm_eval: bool = False, with_cp: bool = False, drop_path_prob: float = 0.0,
-                 init_cfg: Mapping[str, Any] | Sequence | None = KAIMING_INIT_CFG) -> None:
+                 init_cfg: Mapping[str, Any] | Sequence | None = MappingProxyType(
+                     dict(type='Kaiming', layer='Conv2d'))) -> None:
         super().__init__(dict(init_cfg) if isinstance(init_cfg, Mapping) else init_cfg)
-        for name, value, least, multiple in (
-                ('num_cells', num_cells, 3, 3), ('filters', filters, 16, 16),
-                ('stem_channels', stem_channels, 1, 1)):
-            check_whole_number(name, value, least)
+        for name, value, multiple in (('num_cells', num_cells, 3), ('filters', filters, 16),
+                                      ('stem_channels', stem_channels, 1)):
+            check_whole_number(name, value, multiple)
             if value % multiple:
                 raise ValueError(f'{name} is {value}, but must be a multiple of {multiple}')
         check_out_indices(out_indices, 3, 'they stand for C2 to C5')
@@ -289,28 +292,19 @@ class AmoebaNet(BaseModule):
         self.with_cp = with_cp
         self.stem = ConvModule(3, stem_channels, 3, stride=2, padding=1, bias=False,
                                norm_cfg=dict(norm_cfg), act_cfg=None)
-        normal, reduction = _read_table('normal_cell', normal_cell), _read_table(
-            'reduction_cell', reduction_cell)
+        normal = _read_table('normal_cell', normal_cell)
+        reduction = _read_table('reduction_cell', reduction_cell)
         group = num_cells // 3
-        plan = [  # per stage: channels of a node, table and stride of each cell
+        stages = [  # of each cell: channels of its nodes, table, stride
             [(filters // 4, reduction, 2)],
             [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
             [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
             [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
-        self.stages = nn.ModuleList()
-        out_channels = []
-        depth, channels, prev_channels, prev_is_larger = 0, stem_channels, stem_channels, False
-        for cells in plan[:max(self.out_indices) + 1]:
-            stage = nn.ModuleList()
-            for width, table, stride in cells:
-                depth += 1
-                cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger,
-                                  norm_cfg, drop_path_prob * depth / (num_cells + 4))
-                stage.append(cell)
-                channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
-            self.stages.append(stage)
-            out_channels.append(channels)
-        self.out_channels = tuple(out_channels[index] for index in self.out_indices)
+        drop_probs = (drop_path_prob * depth / (num_cells + 4) for depth in count(1))
+        del stages[max(self.out_indices) + 1:]
+        self.stages = _build_stages(stages, stem_channels, norm_cfg, drop_probs)
+        last_cells = [stages[index][-1] for index in self.out_indices]
+        self.out_channels = tuple(width * len(table.concat) for width, table, _ in last_cells)
         self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -328,8 +322,8 @@ class AmoebaNet(BaseModule):
         for index, stage in enumerate(self.stages):
             for cell in stage.children():
                 # What is frozen keeps nothing for the backward pass anyway.
-                x, prev = (recompute(cell, x, prev) if self.with_cp and index >= self.frozen_stages
-                           else cell(x, prev)), x
+                with_cp = self.with_cp and index >= self.frozen_stages
+                x, prev = (checkpoint_activations(cell, x, prev) if with_cp else cell(x, prev)), x
             if index in self.out_indices:
                 maps.append(F.relu(x))
         return tuple(maps)

@@ -7,8 +7,6 @@ from mmdet.models.backbones import MobileNetV2 as MMDetMobileNetV2
 from mmnasfpn._checks import check_out_indices
 from mmnasfpn.registry import MODELS
 
-_LAST_LAYER = 6
-
 
 @MODELS.register_module()
 class MobileNetV2(MMDetMobileNetV2):
@@ -31,7 +29,7 @@ class MobileNetV2(MMDetMobileNetV2):
 
     def __init__(self, out_indices: Sequence[int] = (2, 4, 6), frozen_stages: int = -1,
                  **kwargs: Any) -> None:
-        check_out_indices(out_indices, _LAST_LAYER, "the layer 7 of MMDetection's is not built here")
+        check_out_indices(out_indices, 6, "the layer 7 of MMDetection's is not built here")
         out_indices = tuple(map(int, out_indices))
         built = max(out_indices) + 1
         if frozen_stages not in range(-1, built + 1):

@@ -49,9 +49,9 @@ class LiteRetinaHead(AnchorHead):
                  anchor_generator: Mapping[str, Any] = RETINA_ANCHORS,
                  **kwargs: Any) -> None:
         feat_channels = in_channels if feat_channels is None else feat_channels
-        for name, value, least in (('num_ins', num_ins, 1), ('stacked_convs', stacked_convs, 0),
-                                   ('feat_channels', feat_channels, 1)):
-            check_whole_number(name, value, least)
+        check_whole_number('num_ins', num_ins, 1)
+        check_whole_number('stacked_convs', stacked_convs, 0)
+        check_whole_number('feat_channels', feat_channels, 1)
         check_mapping('norm_cfg', norm_cfg)
         check_mapping('act_cfg', act_cfg)
         self.num_ins = num_ins
@@ -76,10 +76,10 @@ class LiteRetinaHead(AnchorHead):
             channels[-1], self.num_base_priors * self.bbox_coder.encode_size, 3, None, separable=True)
 
     def init_weights(self) -> None:
-        """Initialize as RetinaNet does: normal of 0.01, and a prior of 0.01 for each class.
+        """Initialise as RetinaNet does: normal of 0.01, and a prior of 0.01 for each class.
 
         That holds for the pointwise convolutions; the depthwise ones before them keep the scale of
-        their maps: after two of 0.01 in a row, maps and gradients would be next to nothing.
+        their maps: after two of 0.01 in a row, maps and gradients would be close to zero.
         """
         super().init_weights()
         for conv in (*self.convs, self.retina_cls, self.retina_reg):

@@ -1,7 +1,6 @@
 """What the necks have in common: which backbone maps they take, and the checks of them."""
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -27,13 +26,12 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
         in_channels (int): Channels in.
         out_channels (int): Channels out.
         kernel_size (int): Kernel size, odd.
-        norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none. The
-            convolution has a bias only without normalisation, whose shift is its equal, or
-            where ``bias_under_norm`` asks for it.
+        norm_cfg (Mapping | None): Normalisation, as mmcv builds it; None for none, and a bias.
         separable (bool): Depthwise and pointwise in place of one convolution, with nothing
             between the two (NAS-FPNLite, section 4.3).
         stride (int): Divides the size, rounded up. Defaults to 1.
-        bias_under_norm (bool): Give it a bias although it is normalised. Defaults to False.
+        bias_under_norm (bool): Give it a bias although its normalisation shifts as well. Defaults to
+            False.
     """
     kind = DepthwiseSeparableConvModule if separable else ConvModule
     no_norm_between = dict(dw_norm_cfg=None, dw_act_cfg=None) if separable else {}
@@ -51,17 +49,7 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
 class PyramidNeck(BaseModule):
     """A neck that takes consecutive backbone maps and returns ``num_outs`` of one dimension.
 
-    Args:
-        in_channels (Sequence[int]): Channels of each map that the backbone gives, fine to
-            coarse, those before ``start_level`` and after ``end_level`` included.
-        out_channels (int): Channels of every map returned, the feature dimension.
-        num_outs (int): Number of output levels, at least as many as maps are used.
-        start_level (int): Index of the first backbone map that is used.
-        end_level (int): Index of the last one; -1 for the last that there is.
-        init_cfg (Mapping | Sequence | None): MMEngine's initialisation.
-
-    Raises:
-        ValueError: If the arguments are impossible or do not fit each other.
+    The arguments are those of :class:`mmnasfpn.models.necks.FPN`.
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: int, num_outs: int,
@@ -78,8 +66,8 @@ class PyramidNeck(BaseModule):
             check_whole_number(name, value, least)
         last = len(in_channels) - 1
         if start_level > last:
-            raise ValueError(f'start_level is {start_level}, but must be one of the '
-                             f'{len(in_channels)} in_channels: 0..{last}')
+            raise ValueError(f'start_level is {start_level}, but must be one of the {last + 1} '
+                             f'in_channels: 0..{last}')
         if end_level != -1 and not start_level <= end_level <= last:
             raise ValueError(f'end_level is {end_level}, but must be -1 or one of the in_channels '
                              f'from start_level on: {start_level}..{last}')
@@ -116,9 +104,8 @@ class PyramidNeck(BaseModule):
                     f'map {index} has the shape {tuple(x.shape)}, but in_channels[{index}] is '
                     f'{channels}, so that it must be (N, {channels}, H, W): set in_channels to the '
                     "channels of the backbone's maps")
-        used = inputs[self.used_inputs]
-        for coarser, (before, x) in enumerate(pairwise(used), 1):
-            index = self.used_inputs.start + coarser
+        for index in range(len(inputs))[self.used_inputs][1:]:
+            before, x = inputs[index - 1:index + 1]
             if x.shape[0] != before.shape[0]:
                 raise ValueError(f'map {index} has a batch of {x.shape[0]}, but map {index - 1} '
                                  f'one of {before.shape[0]}: all maps must come from the same images')

@@ -18,9 +18,9 @@ class FPN(PyramidNeck):
 
     Each backbone map goes through a 1x1 convolution without normalisation; coarse maps are added
     to fine ones after nearest-neighbour upsampling; a 3x3 convolution makes each output. Coarser
-    outputs are 3x3 convolutions of stride 2: the first of the coarsest output, the others of what is
-    rectified of the one before. Normalisation comes last, one for each output: coarser outputs
-    are made of maps that are not normalised.
+    outputs are 3x3 convolutions of stride 2: the first of the coarsest output, the others of the one
+    before after ReLU. Normalisation comes last, one for each output: coarser outputs are made of maps
+    that are not normalised.
 
     Args:
         in_channels (Sequence[int]): Channels of each map that the backbone gives, fine to
@@ -65,19 +65,7 @@ class FPN(PyramidNeck):
             build_norm_layer(dict(norm_cfg), out_channels)[1] for _ in range(num_outs))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Make the pyramid.
-
-        Args:
-            inputs (Sequence[Tensor]): The backbone's maps, fine to coarse, one per entry of
-                ``in_channels``: (N, in_channels[i], H_i, W_i), each half the size of the one
-                before, rounded up.
-
-        Returns:
-            tuple[Tensor, ...]: ``num_outs`` maps, fine to coarse, (N, out_channels, H_l, W_l).
-
-        Raises:
-            ValueError: If the maps are not those that the neck was made for.
-        """
+        """Make the pyramid; takes and returns maps as :meth:`NASFPN.forward` does."""
         self.check_inputs(inputs)
         maps = [lateral(x) for lateral, x in zip(self.laterals, inputs[self.used_inputs], strict=True)]
         for fine in reversed(range(len(maps) - 1)):

@@ -16,16 +16,12 @@ from mmnasfpn.registry import MODELS
 class MergingCellModule(BaseModule):
     """Merge maps of one size, then ReLU, 3x3 convolution, normalisation, DropBlock.
 
+    The other arguments are those of :class:`PyramidNetwork`.
+
     Args:
         level (int): Level of the map that the cell makes.
         op (str): ``'sum'`` or ``'gp'``.
         input_levels (Sequence[int]): Levels of the maps that it takes: two, or one for ``'sum'``.
-        channels (int): Channels of every map, the feature dimension.
-        norm_cfg (Mapping | None): Normalisation after the convolution; None for none.
-        separable (bool): Whether the convolution is depthwise separable. Defaults to False.
-        dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
-        variant (str): Whose rules: ``'authors'`` or ``'mmdet'``. Defaults to ``'authors'``.
-        init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
     """
 
     def __init__(self, level: int, op: str, input_levels: Sequence[int], channels: int,
@@ -53,18 +49,18 @@ class MergingCellModule(BaseModule):
             maximum (Tensor | None): For ``'gp'``, the maximum of the coarse input, where it is known.
 
         Returns:
-            Tensor: Shape (N, C, H, W). Not rectified: the next cell starts with its ReLU.
+            Tensor: Shape (N, C, H, W), without a ReLU: the next cell starts with its own.
         """
-        merged, *others = inputs
-        if others:
-            coarse, fine = merged, others[0]
+        merged = inputs[0]
+        if len(inputs) == 2:
+            coarse, fine = inputs
             if self.input_levels[0] < self.input_levels[1]:
                 coarse, fine = fine, coarse
-            merged = self.merge(coarse, fine) if maximum is None else self.merge(coarse, fine, maximum)
+            merged = self.merge(coarse, fine, maximum)
         for x in loose_ends:
             merged = merged + x
         # In place where the map is this cell's own: nothing needs what it was before.
-        x = self.conv(F.relu(merged, inplace=bool(others or loose_ends)))
+        x = self.conv(F.relu(merged, inplace=len(inputs) + len(loose_ends) > 1))
         return x if self.drop_block is None else self.drop_block(x)
 
     def extra_repr(self) -> str:

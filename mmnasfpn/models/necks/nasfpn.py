@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping, check_whole_number
 from mmnasfpn.genotypes import Genotype, get_genotype
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
 from mmnasfpn.models.ops import get_variant
-from mmnasfpn.models.recompute import recompute
 from mmnasfpn.registry import MODELS
 
 
@@ -20,7 +20,7 @@ class NASFPN(PyramidNeck):
 
     Each backbone map goes through a 1x1 convolution and normalisation to ``out_channels``;
     levels coarser than the backbone's are stride-2 max pools of the level before. The pyramid
-    networks follow, each taking what the one before returns. Outputs are not rectified.
+    networks follow, each taking what the one before returns. Outputs come without a ReLU.
 
     Images of any size work; they need no padding for the neck's sake. Inputs are left as they
     are.
@@ -46,8 +46,8 @@ class NASFPN(PyramidNeck):
             with it: its global pooling takes the average and swaps gate and gated, levels
             coarser than the backbone's get a 1x1 convolution before their max pool and halve
             rounding down, maps are resized by their sizes, and merging convolutions have a bias.
-        with_cp (bool): Recompute each stack in the backward pass: less memory, more time. Defaults to
-            False.
+        with_cp (bool): Checkpoint activations: each stack runs again in the backward pass, for less
+            memory and more time. Defaults to False.
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
             Defaults to the authors' batch normalisation. Its momentum needs thousands of steps;
             for runs of a few hundred give ``dict(type='BN')``.
@@ -115,30 +115,25 @@ class NASFPN(PyramidNeck):
             ValueError: If the maps are not those that the neck was made for.
         """
         for pyramid in self.iter_pyramids(inputs):
-            last = pyramid  # those before are let go
+            last = pyramid  # those before are freed
         return last
 
     def iter_pyramids(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the pyramid after each stack; a stack runs only when its pyramid is asked for.
 
-        Args:
-            inputs (Sequence[Tensor]): As in :meth:`forward`.
-
-        Yields:
-            tuple[Tensor, ...]: As :meth:`forward` returns.
-
-        Raises:
-            ValueError: If the maps are not those that the neck was made for.
+        Takes what :meth:`forward` takes, and yields what it returns.
         """
         self.check_inputs(inputs)
         pyramid = self._input_pyramid(inputs[self.used_inputs])
         for network in self.pyramids:
-            pyramid = recompute(network, pyramid) if self.with_cp else network(pyramid)
+            pyramid = self._run(network, pyramid)
             yield pyramid
 
+    def _run(self, module: nn.Module, x: Any) -> Any:
+        return checkpoint_activations(module, x) if self.with_cp else module(x)
+
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        maps = [recompute(lateral, x) if self.with_cp else lateral(x)
-                for lateral, x in zip(self.laterals, inputs, strict=True)]
+        maps = [self._run(lateral, x) for lateral, x in zip(self.laterals, inputs, strict=True)]
         for conv in self.coarser_convs:
             maps.append(self._coarser(conv(maps[-1])))  # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
         return tuple(maps)

@@ -17,15 +17,10 @@ from mmnasfpn.registry import MODELS
 class PyramidNetwork(BaseModule):
     """Merging cells from a pyramid to a pyramid of the same levels.
 
+    The arguments are those of :class:`mmnasfpn.models.necks.NASFPN`.
+
     Args:
-        genotype (Genotype | Mapping | str | PathLike): What to compile; see
-            :func:`mmnasfpn.genotypes.get_genotype`.
         channels (int): Channels of every map, the feature dimension.
-        norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
-        separable (bool): Whether the convolutions are depthwise separable. Defaults to False.
-        dropblock_cfg (Mapping | None): Arguments of :class:`DropBlock`; None for none.
-        variant (str): Whose rules: ``'authors'`` or ``'mmdet'``. Defaults to ``'authors'``.
-        init_cfg (dict | None): MMEngine's initialisation. Defaults to None.
 
     Raises:
         GenotypeError: If ``genotype`` is not one.

@@ -1,4 +1,4 @@
-"""When a pyramid network resizes and lets go of its maps."""
+"""When a pyramid network resizes and frees its maps."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -7,13 +7,7 @@ from mmnasfpn.genotypes import Genotype
 
 
 class Resize(NamedTuple):
-    """Bring the map of a node from one level to another.
-
-    Args:
-        node (int): The node.
-        source (int): The level at which its map is taken.
-        level (int): The level that it is brought to.
-    """
+    """Bring the map of a node from a source level to another."""
 
     node: int
     source: int
@@ -22,17 +16,14 @@ class Resize(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """What happens around a merging cell.
+    """What happens around a merging cell. A map is given by its node and its level."""
 
-    Args:
-        resizes (tuple[Resize, ...]): Before it, in this order.
-        pool (tuple[int, int] | None): Node of the coarse input of ``gp``, and the level of its map that
-            has the fewest positions: where maps are aligned, the maximum of each is the same.
-        last_uses (tuple[tuple[int, int], ...]): Node and level of each map that it is the last to take.
-    """
-
+    #: Before the cell, in this order.
     resizes: tuple[Resize, ...]
+    #: The coarse input of ``gp``, at the level where it has the fewest positions: its maximum is the
+    #: same at each. None where maps are not aligned.
     pool: tuple[int, int] | None
+    #: The maps that the cell is the last to take, to be freed after it.
     last_uses: tuple[tuple[int, int], ...]
 
 

@@ -1,19 +1,11 @@
-"""The binary operations of a merging cell (section 3.1, Figure 4)."""
+"""The binary operations of a merging cell (section 3.1, Figure 4), all called alike."""
 import torch
 from torch import Tensor
 
 
-def sum_maps(first: Tensor, second: Tensor) -> Tensor:
-    """Add two maps.
-
-    Args:
-        first (Tensor): Shape (N, C, H, W), already at the size of the cell.
-        second (Tensor): The same shape.
-
-    Returns:
-        Tensor: ``first + second``, shape (N, C, H, W).
-    """
-    return first + second
+def sum_maps(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
+    """Add two maps, each (N, C, H, W); ``maximum`` is not used."""
+    return coarse + fine
 
 
 def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
@@ -37,15 +29,11 @@ def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) 
     return torch.addcmul(coarse, fine, maximum.sigmoid())
 
 
-def global_average_pooling(coarse: Tensor, fine: Tensor) -> Tensor:
+def global_average_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
     """Gate the coarse map by the average of the fine one, and add the fine one.
 
     What MMDetection's NASFPN does in place of :func:`global_pooling`: gate and gated are swapped,
-    and the pool is the average.
-
-    Args:
-        coarse (Tensor): As in :func:`global_pooling`.
-        fine (Tensor): As in :func:`global_pooling`.
+    and the pool is the average; ``maximum`` is not used.
 
     Returns:
         Tensor: ``fine + coarse * sigmoid(mean over H and W of fine)``, shape (N, C, H, W).

@@ -107,18 +107,6 @@ def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     return x
 
 
-def halve_rounding_up(x: Tensor) -> Tensor:
-    """Take a map to the next coarser level: :func:`downsample` by one step.
-
-    Args:
-        x (Tensor): Shape (N, C, H, W).
-
-    Returns:
-        Tensor: Shape (N, C, ceil(H / 2), ceil(W / 2)).
-    """
-    return downsample(x, 1)
-
-
 def halve_rounding_down(x: Tensor) -> Tensor:
     """Take a map to the next coarser level by max pooling, dropping an odd last row and column.
 

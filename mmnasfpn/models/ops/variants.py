@@ -1,16 +1,12 @@
 """The rules in which published NAS-FPNs differ, on the same genotype."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from mmnasfpn.models.ops.merge import global_average_pooling, global_pooling, sum_maps
-from mmnasfpn.models.ops.resample import (
-    halve_rounding_down,
-    halve_rounding_up,
-    resample,
-    resample_by_size,
-)
+from mmnasfpn.models.ops.resample import downsample, halve_rounding_down, resample, resample_by_size
 
 
 @dataclass(frozen=True)
@@ -19,8 +15,7 @@ class Variant:
 
     Args:
         merge_ops (Mapping[str, Callable]): The function behind each op of a genotype, called as
-            ``op(coarse, fine)``, where resampling is aligned ``gp`` with the maximum of the coarse map
-            too.
+            :func:`global_pooling` is.
         resample (Callable): Takes a map to another level, as :func:`resample` is called.
         is_aligned (bool): Whether it keeps maps aligned with the image's origin, so that a map can come
             to a coarser level through those between, and keeps its maximum.
@@ -29,7 +24,7 @@ class Variant:
         has_conv_bias (bool): Whether merging convolutions have a bias under the normalisation.
     """
 
-    merge_ops: Mapping[str, Callable[..., Tensor]]
+    merge_ops: Mapping[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]
     resample: Callable[[Tensor, int, tuple[int, int]], Tensor]
     is_aligned: bool
     coarser: Callable[[Tensor], Tensor]
@@ -39,10 +34,10 @@ class Variant:
 
 #: ``authors``: the paper's authors' code. ``mmdet``: MMDetection's NASFPN, for weights trained with it.
 VARIANTS: dict[str, Variant] = dict(
-    authors=Variant(dict(sum=sum_maps, gp=global_pooling), resample, True, halve_rounding_up,
-                    has_coarser_convs=False, has_conv_bias=False),
-    mmdet=Variant(dict(sum=sum_maps, gp=global_average_pooling), resample_by_size, False,
-                  halve_rounding_down, has_coarser_convs=True, has_conv_bias=True))
+    authors=Variant(dict(sum=sum_maps, gp=global_pooling), resample, is_aligned=True,
+                    coarser=partial(downsample, steps=1), has_coarser_convs=False, has_conv_bias=False),
+    mmdet=Variant(dict(sum=sum_maps, gp=global_average_pooling), resample_by_size, is_aligned=False,
+                  coarser=halve_rounding_down, has_coarser_convs=True, has_conv_bias=True))
 
 
 def get_variant(variant: str) -> Variant:

@@ -1,4 +1,4 @@
-"""Modules that keep nothing for the backward pass but compute it again there, to save memory."""
+"""Activation checkpointing: compute again in the backward pass what is not kept, to save memory."""
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -9,27 +9,20 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(module: nn.Module, *args: Any) -> Any:
-    """Call a module, keeping its arguments alone for the backward pass.
+def checkpoint_activations(module: nn.Module, *args: Any) -> Any:
+    """Call a module, keeping only its arguments, tensors or tuples of them, for the backward pass.
 
-    What it computes there is what it computed here: random numbers are the same, and running statistics
-    count the batch once.
-
-    Args:
-        module (nn.Module): What to call.
-        *args: Its arguments: tensors, or tuples of them.
-
-    Returns:
-        What it returns.
+    The backward pass calls it again, which reproduces the first call exactly: random numbers are the
+    same, and running statistics count the batch once.
     """
     if not torch.is_grad_enabled():
         return module(*args)
     return checkpoint(module, *args, use_reentrant=False,
-                      context_fn=lambda: (nullcontext(), _statistics_stay(module)))
+                      context_fn=lambda: (nullcontext(), _keep_statistics(module)))
 
 
 @contextmanager
-def _statistics_stay(module: nn.Module) -> Iterator[None]:
+def _keep_statistics(module: nn.Module) -> Iterator[None]:
     buffers = [buffer for norm in module.modules() if isinstance(norm, _NormBase) and norm.training
                for buffer in norm.buffers()]
     before = [buffer.clone() for buffer in buffers]

@@ -1,11 +1,11 @@
-"""Modules that are computed again in the backward pass."""
+"""Activation checkpointing: modules that are computed again in the backward pass."""
 import copy
 
 import torch
 from torch import nn
 
+from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.models.necks import NASFPN
-from mmnasfpn.models.recompute import recompute
 
 
 def test_maps_gradients_and_statistics_are_those_of_a_neck_that_keeps_everything():
@@ -31,7 +31,7 @@ def test_activations_are_not_kept():
 
     module = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(5)))
     x = torch.rand(1, 4, 32, 32, requires_grad=True)
-    assert saved(lambda: recompute(module, x)) < saved(lambda: module(x)) / 4
+    assert saved(lambda: checkpoint_activations(module, x)) < saved(lambda: module(x)) / 4
 
 
 def test_without_gradients_nothing_is_recomputed():
@@ -39,5 +39,5 @@ def test_without_gradients_nothing_is_recomputed():
     other = copy.deepcopy(module)
     x = torch.rand(2, 4, 8, 8)
     with torch.no_grad():
-        torch.testing.assert_close(recompute(module, x), other(x), rtol=0, atol=0)
+        torch.testing.assert_close(checkpoint_activations(module, x), other(x), rtol=0, atol=0)
     assert module.num_batches_tracked == 1 and module.track_running_stats
