@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmnasfpn._markdown import to_table
 from mmnasfpn.search.run import search, space_of
 from mmnasfpn.search.samplers import make_sampler
+from mmnasfpn.search.settings import SearchSettings
 
 #: The part of a Markdown file that the table replaces.
 SAMPLERS_PART = 'samplers'
@@ -74,7 +75,7 @@ def compare(contestants: Sequence[Contestant], seeds: Sequence[int], num_trials:
         seeds (Sequence[int]): Seeds.
         num_trials (int): Trials of each search.
         work_dir (str | PathLike): Where each gets a folder ``<name>/seed_<seed>``.
-        num_workers (int | None): As for :func:`mmnasfpn.search.run.search`.
+        num_workers (int | None): As in :class:`SearchSettings`.
 
     Yields:
         dict: The results as ``search`` returns them, with the ``name`` and the ``seed``.
@@ -82,8 +83,8 @@ def compare(contestants: Sequence[Contestant], seeds: Sequence[int], num_trials:
     for seed in seeds:
         for contestant in contestants:
             folder = Path(work_dir) / contestant.name / f'seed_{seed}'
-            summary = search(contestant.cfg, folder, num_trials, num_workers,
-                             sampler=contestant.sampler, seed=seed)
+            summary = search(contestant.cfg, folder, SearchSettings(
+                num_trials, num_workers, sampler=contestant.sampler, seed=seed))
             yield dict(summary, name=contestant.name, seed=seed)
 
 
