@@ -4,9 +4,9 @@ from pathlib import Path
 
 from mmnasfpn.engine.cli import output_file, run_tool
 from mmnasfpn.genotypes import GENOTYPES, get_genotype
-from mmnasfpn.visualization.genotype_drawing import SUFFIXES, draw_boxes, save_graph
+from mmnasfpn.visualization.genotype_drawing import SUFFIXES, draw_boxes, draw_graph
 
-STYLES = dict(graph=save_graph, boxes=draw_boxes)
+STYLES = dict(graph=draw_graph, boxes=draw_boxes)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from mmnasfpn._files import write_json, write_text
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.record import Record, is_given_up, last_failures
 from mmnasfpn.search.trials import RETRY_OF, REUSED_FROM, is_whole
-from mmnasfpn.visualization.genotype_drawing import draw_graph
+from mmnasfpn.visualization.genotype_drawing import draw_genotype_graph
 
 _TOP = 10  # genotypes in top.json
 _GRAPHS = 6  # architectures that are drawn
@@ -180,7 +180,7 @@ def draw_architectures(improvements: Sequence[Candidate], out: str | os.PathLike
         axes.axis('off')
     for letter, place, axes in zip('abcdef', places, grid, strict=False):
         one = improvements[int(place)]
-        draw_graph(axes, one.genotype, f'({letter}) reward {one.reward:.3f}, trial {one.trial}')
+        draw_genotype_graph(axes, one.genotype, f'({letter}) reward {one.reward:.3f}, trial {one.trial}')
     drawn = grid[:len(places)]
     width, height = (max(np.ptp(limits) for limits in sides) for sides in (
         [axes.get_xlim() for axes in drawn], [axes.get_ylim() for axes in drawn]))

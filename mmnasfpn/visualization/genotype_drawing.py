@@ -39,7 +39,7 @@ _SMALL = 0.6  # of the dots there
 _Mark = Callable[[Axes, float, float], None]  # draws a mark of the legend at x, y
 
 
-def save_graph(genotype: Genotype, out: str | os.PathLike[str], title: str | None = None) -> None:
+def draw_graph(genotype: Genotype, out: str | os.PathLike[str], title: str | None = None) -> None:
     """Draw a genotype as a graph in the manner of Figure 7.
 
     A dot is a feature map with its node number. Rows are levels, the finest at the bottom; the
@@ -96,15 +96,15 @@ def _save(make: Callable[[Genotype, str | None], Figure], genotype: Genotype,
 
 
 def graph_figure(genotype: Genotype, title: str | None = None) -> Figure:
-    """Make the figure of :func:`save_graph`. One unit of its axes is one inch."""
-    return _figure_of(draw_graph, genotype, title)
+    """Make the figure of :func:`draw_graph`. One unit of its axes is one inch."""
+    return _figure_of(lambda axes: draw_genotype_graph(axes, genotype, title))
 
 
-def draw_graph(axes: Axes, genotype: Genotype, title: str | None = None) -> None:
-    """Draw a genotype as a graph, as :func:`save_graph` does, and fit the axes to it.
+def draw_genotype_graph(axes: Axes, genotype: Genotype, title: str | None = None) -> None:
+    """Draw the graph of :func:`draw_graph` into axes, whose limits become its size in inches.
 
     Args:
-        axes (Axes): Where to draw. One unit is meant to be one inch.
+        axes (Axes): Where to draw.
         genotype (Genotype): What to draw.
         title (str | None): Text above the drawing. Defaults to None, for none.
     """
@@ -113,8 +113,8 @@ def draw_graph(axes: Axes, genotype: Genotype, title: str | None = None) -> None
                             + [[(dot.x, dot.y)] for dot in layout.dots])
     bottom, top = points[:, 1].min() - RING_RADIUS, points[:, 1].max() + RING_RADIUS
     right = layout.dots[-1].x + RING_RADIUS
-    _lay_out_sheet(axes, (-RING_RADIUS - _LABELS, right), (bottom, top),
-                   _graph_legend(genotype, layout), title)
+    _fit_sheet(axes, (-RING_RADIUS - _LABELS, right), (bottom, top), _graph_legend(genotype, layout),
+               title)
     for level in genotype.levels:
         y = layout.dots[level - genotype.min_level].y
         axes.plot([-RING_RADIUS, right], [y, y], color=_GUIDE, linewidth=1, zorder=0)
@@ -126,18 +126,23 @@ def draw_graph(axes: Axes, genotype: Genotype, title: str | None = None) -> None
         _draw_dot(axes, dot, str(dot.node))
 
 
-def _figure_of(draw: Callable[[Axes, Genotype, str | None], None], genotype: Genotype,
-               title: str | None) -> Figure:
+def _sheet(across: tuple[float, float], upward: tuple[float, float],
+           entries: Sequence[tuple[_Mark, str]], title: str | None) -> tuple[Figure, Axes]:
+    """Make axes, in inches, around a drawing of this extent, with its title and its legend."""
+    figure = _figure_of(lambda axes: _fit_sheet(axes, across, upward, entries, title))
+    return figure, figure.axes[0]
+
+
+def _figure_of(draw: Callable[[Axes], None]) -> Figure:
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
-    draw(axes, genotype, title)
+    draw(axes)
     figure.set_size_inches(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()))
     return figure
 
 
-def _lay_out_sheet(axes: Axes, across: tuple[float, float], upward: tuple[float, float],
-                   entries: Sequence[tuple[_Mark, str]], title: str | None) -> None:
-    """Fit axes, in inches, to a drawing of this extent, with its title and its legend."""
+def _fit_sheet(axes: Axes, across: tuple[float, float], upward: tuple[float, float],
+               entries: Sequence[tuple[_Mark, str]], title: str | None) -> None:
     left, right, bottom, top = *across, *upward
     per_row = max(2, min(len(entries), int((right - left) / _ENTRY[0])))
     right = max(right, left + per_row * _ENTRY[0])
@@ -168,16 +173,12 @@ def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int,
 
 def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
     """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch."""
-    return _figure_of(_draw_boxes, genotype, title)
-
-
-def _draw_boxes(axes: Axes, genotype: Genotype, title: str | None) -> None:
     layout = lay_out_boxes(genotype)
     heights = [y for wire in layout.wires for _, y in wire.points]
     heights += [edge for box in layout.boxes for edge in (box.bottom, box.top)]
     right = max(box.right for box in layout.boxes)
-    _lay_out_sheet(axes, (-_LABELS, right), (min(heights) - FRAME, max(heights) + FRAME),
-                   _boxes_legend(genotype), title)
+    figure, axes = _sheet((-_LABELS, right), (min(heights) - FRAME, max(heights) + FRAME),
+                          _boxes_legend(genotype), title)
     for level, y in layout.row_of_level.items():
         _draw_level(axes, level, -_LABELS, y)
     _draw_frames(axes, layout.boxes)
@@ -191,6 +192,7 @@ def _draw_boxes(axes: Axes, genotype: Genotype, title: str | None) -> None:
         axes.add_patch(Circle(centre, 0.04, color=_INK, zorder=4, linewidth=0, label='junction'))
     for box in layout.boxes:
         _draw_box(axes, box, genotype.node_levels[box.node])
+    return figure
 
 
 def _draw_frames(axes: Axes, boxes: Sequence[Box]) -> None:

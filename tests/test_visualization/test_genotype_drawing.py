@@ -12,7 +12,7 @@ from mmnasfpn.genotypes import GENOTYPES, Genotype, MergingCell, get_genotype
 from mmnasfpn.visualization import graph_layout
 from mmnasfpn.visualization.box_layout import lay_out_boxes
 from mmnasfpn.visualization.connections import Connection, list_connections
-from mmnasfpn.visualization.genotype_drawing import boxes_figure, draw_boxes, graph_figure, save_graph
+from mmnasfpn.visualization.genotype_drawing import boxes_figure, draw_boxes, draw_graph, graph_figure
 from mmnasfpn.visualization.graph_layout import lay_out_graph
 from tests.conftest import run_python
 from tests.strategies import genotypes
@@ -271,7 +271,7 @@ def test_the_legend_explains_only_what_is_there():
     assert not [word for word in words if 'loose' in word or 'global' in word or 'gates' in word]
 
 
-@pytest.mark.parametrize('draw', [save_graph, draw_boxes])
+@pytest.mark.parametrize('draw', [draw_graph, draw_boxes])
 @pytest.mark.parametrize(('suffix', 'start'), [
     ('.png', b'\x89PNG'), ('.svg', b'<?xml'), ('.pdf', b'%PDF')])
 def test_the_suffix_says_the_format_and_folders_are_made(tmp_path, draw, suffix, start):
@@ -280,7 +280,7 @@ def test_the_suffix_says_the_format_and_folders_are_made(tmp_path, draw, suffix,
     assert out.read_bytes().startswith(start)
 
 
-@pytest.mark.parametrize('draw', [save_graph, draw_boxes])
+@pytest.mark.parametrize('draw', [draw_graph, draw_boxes])
 @pytest.mark.parametrize('name', ['drawing.jpg', 'drawing'])
 def test_another_suffix_is_refused_by_name(tmp_path, draw, name):
     with pytest.raises(ValueError, match=r"drawing.*', but must end in one of \.png, \.svg"):
