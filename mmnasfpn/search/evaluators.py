@@ -91,7 +91,7 @@ class InProcessEvaluator(Evaluator):
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Evaluate it."""
-        self._outcomes.append(_outcome(number, *_evaluate(self.reward, genotype, work_dir)))
+        self._outcomes.append(Outcome(number, *_evaluate(self.reward, genotype, work_dir)))
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what was evaluated."""
@@ -187,7 +187,7 @@ class LocalEvaluator(Evaluator):
         trial.connection.close()
         del self._running[number]
         self._free.append(trial.gpu)
-        return _outcome(number, reward, reason)
+        return Outcome(number, reward, reason)
 
     def close(self) -> None:
         """Kill what is running."""
@@ -269,8 +269,10 @@ class RayEvaluator(Evaluator):
             try:
                 reward, reason = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
-                reward, reason = None, self._over_time if _has_hung(work_dir) else _first_line(error)
-            outcomes.append(_outcome(number, reward, reason))
+                hung = work_dir / _HUNG
+                has_hung = hung.is_file() and hung.stat().st_size > 0
+                reward, reason = None, self._over_time if has_hung else _first_line(error)
+            outcomes.append(Outcome(number, reward, reason))
         return outcomes
 
     def close(self) -> None:
@@ -359,31 +361,23 @@ def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
             (work_dir / _HUNG).unlink()
 
 
-def _has_hung(work_dir: Path) -> bool:
-    path = work_dir / _HUNG
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:
     """Return a reward, or why there is none."""
     try:
         if reward.cfg.get('custom_imports'):
             import_modules_from_strings(**reward.cfg.custom_imports)
-        return float(reward(genotype, work_dir)), ''
+        value = float(reward(genotype, work_dir))
     except Exception as error:
         traceback.print_exc()
         return None, f'{type(error).__name__}: {error}'
+    if not math.isfinite(value):
+        return None, f'the reward is {value}, but must be a finite number'
+    return value, ''
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or ['']
     return f'{type(error).__name__}: {lines[0]}'
-
-
-def _outcome(number: int, reward: float | None, reason: str) -> Outcome:
-    if reward is not None and not math.isfinite(reward):
-        return Outcome(number, None, f'the reward is {reward}, but must be a finite number')
-    return Outcome(number, reward, reason)
 
 
 def _how_it_ended(exit_code: int | None) -> str:

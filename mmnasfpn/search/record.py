@@ -50,15 +50,13 @@ class Record:
     """An Optuna study of one search, opened by one process at a time for each owner.
 
     A trial is drawn, and then completed or failed. A failed one is followed by another trial of the same
-    actions, its retry. What was running when the owner was killed is failed when it opens the record
-    again.
+    actions, its retry. A trial that ran when its owner was killed fails when the owner comes back.
 
     Args:
-        url (str): An Optuna storage, as :func:`mmnasfpn.search.storage.open_storage` takes it, e.g.
-            ``sqlite:///search.db``.
+        url (str): As for :func:`mmnasfpn.search.storage.open_storage`.
         space (SearchSpace): What is searched.
         identity (Mapping): What makes it this search, plain data: compared with the record's.
-        owner (str): Who opens it. Trials of other owners that run are left alone.
+        owner (str): Who opens it. Running trials of other owners are left alone.
         study_name (str): Name of the study in the storage.
 
     Raises:

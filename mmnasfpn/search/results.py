@@ -174,8 +174,8 @@ def draw_architectures(improvements: Sequence[Candidate], out: str | os.PathLike
     num_columns = min(2, len(places))
     num_rows = -(-len(places) // num_columns)
     figure = Figure()
-    grid = figure.subplots(num_rows, num_columns, squeeze=False,
-                           gridspec_kw=dict(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)).ravel()
+    fill = dict(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=fill).ravel()
     for axes in grid:
         axes.axis('off')
     for letter, place, axes in zip('abcdef', places, grid, strict=False):

@@ -23,7 +23,7 @@ class RecordError(ValueError):
 def storage_of(work_dir: Path) -> str:
     """Return the URL of the record that a work dir has, or is to have.
 
-    That is ``search.db``, or where files cannot be locked, as SQLite does, ``search.journal``.
+    That is ``search.db``, or where files cannot be locked, which SQLite needs, ``search.journal``.
 
     Args:
         work_dir (Path): The work dir, whose lock the caller holds.
@@ -38,7 +38,7 @@ def storage_of(work_dir: Path) -> str:
         print_log(f'files in {work_dir} cannot be locked ({reason}): the record is search.journal in '
                   f'place of search.db. To look at it: optuna-dashboard {shlex.quote(str(journal))}',
                   logger='current', level=logging.WARNING)
-    # Only this search writes it: a lock there is of one that was killed.
+    # Only this search writes the journal: a lock of it was left by a killed one.
     Path(f'{journal}.lock').unlink(missing_ok=True)
     return f'{_JOURNAL}{journal}'
 
@@ -66,7 +66,7 @@ def sqlite_url(path: Path) -> str:
     if make_url(url).database != str(path):
         raise RecordError(f'this SQLAlchemy cannot open {path}, because of a ? in its path: give '
                           "another --work-dir, or pip install 'sqlalchemy>=2.1'")
-    return url.replace('{', '{{').replace('}', '}}')  # which Optuna takes for places to fill
+    return url.replace('{', '{{').replace('}', '}}')  # Optuna formats the URL
 
 
 def without_password(url: str) -> str:
@@ -100,7 +100,7 @@ def open_storage(url: str) -> BaseStorage:
     _check_folder(url, make_url(url).database)
     storage = RDBStorage(url)
     event.listen(storage.engine, 'connect', _use_write_ahead_log)
-    storage.engine.dispose()  # what is connected already comes again
+    storage.engine.dispose()  # existing connections were opened without
     return storage
 
 
