@@ -127,7 +127,7 @@ class SearchSpace:
         """
         return self.decode([rng.randrange(decision.num_actions) for decision in self.decisions])
 
-    def options(self, actions: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    def options(self, actions: Sequence[int]) -> Iterator[Sequence[Any]]:
         """Yield for each decision what its actions stand for, given the actions before it.
 
         These are node numbers for the inputs, levels, or names of ops, in the order of the actions.

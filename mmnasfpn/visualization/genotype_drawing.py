@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, RegularPolygon
 
@@ -135,6 +136,7 @@ def _sheet(across: tuple[float, float], upward: tuple[float, float],
 
 def _figure_of(draw: Callable[[Axes], None]) -> Figure:
     figure = Figure()
+    FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     draw(axes)
     figure.set_size_inches(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()))
