@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmnasfpn._markdown import to_table
 from mmnasfpn.search.run import search, space_of
 from mmnasfpn.search.samplers import make_sampler
+from mmnasfpn.search.settings import SearchSettings
 
 #: The part of a Markdown file that the table replaces.
 SAMPLERS_PART = 'samplers'
@@ -63,8 +64,8 @@ def compare(candidates: Sequence[Candidate], seeds: Sequence[int], num_trials: i
     for seed in seeds:
         for candidate in candidates:
             folder = Path(work_dir) / candidate.name / f'seed_{seed}'
-            summary = search(candidate.cfg, folder, num_trials, num_workers,
-                             sampler=candidate.sampler, seed=seed)
+            summary = search(candidate.cfg, folder, SearchSettings(
+                num_trials, num_workers, sampler=candidate.sampler, seed=seed))
             yield dict(summary, name=candidate.name, seed=seed)
 
 

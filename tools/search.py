@@ -1,5 +1,6 @@
 """Search a pyramid for a detector; the same command goes on with a search that stopped."""
 import argparse
+import dataclasses
 import math
 import signal
 from pathlib import Path
@@ -17,12 +18,7 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-
-with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
-    from mmnasfpn.search.evaluators import EVALUATORS
-    from mmnasfpn.search.record import STUDY_NAME
-    from mmnasfpn.search.run import search
-    from mmnasfpn.search.samplers import SAMPLERS
+from mmnasfpn.search.settings import EVALUATORS, SAMPLERS, STUDY_NAME, SearchSettings
 
 
 def resource(text: str) -> tuple[str, float]:
@@ -46,12 +42,13 @@ def seconds(text: str) -> float:
 
 
 def parse_args() -> argparse.Namespace:
+    """Parse the command line; what is no path is named as in :class:`SearchSettings`."""
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('--work-dir', type=output_folder, required=True,
                         help='where the search is, and goes on')
-    parser.add_argument('--trials', type=whole_number(1), metavar='N',
-                        help="trials in all, earlier goes included (the config's num_trials, or 8000)")
-    parser.add_argument('--workers', type=whole_number(1), metavar='N',
+    parser.add_argument('--trials', type=whole_number(1), metavar='N', dest='num_trials',
+                        help="trials in all, earlier runs included (the config's num_trials, or 8000)")
+    parser.add_argument('--workers', type=whole_number(1), metavar='N', dest='num_workers',
                         help='trials at a time (one for each GPU or core; with Ray, as many as fit)')
     parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
@@ -62,8 +59,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--study-name', default=STUDY_NAME, help='study in the storage (%(default)s)')
     parser.add_argument('--seed', type=whole_number(0, MAX_TORCH_SEED), default=0,
                         help='(%(default)s)')
-    parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
-                        help='how often a trial that failed is tried again (%(default)s)')
+    parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N', dest='max_retries',
+                        help='how often a failed trial is tried again (%(default)s)')
     parser.add_argument('--trial-timeout', type=seconds, metavar='SECONDS',
                         help='kill a trial that takes longer, which is a failure (no limit)')
     parser.add_argument('--ray-address', metavar='ADDRESS',
@@ -72,16 +69,19 @@ def parse_args() -> argparse.Namespace:
                         help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 if it has GPUs)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results as JSON')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.resources = dict(args.resources or {}) or None
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
+        from mmnasfpn.search.run import search  # takes seconds to import
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: tidily
-    summary = search(
-        load_parsed_config(args), args.work_dir, args.trials, args.workers, args.evaluator, args.sampler,
-        args.storage, args.study_name, args.seed, args.retries, args.ray_address,
-        dict(args.resources) if args.resources else None, args.trial_timeout)
+    settings = SearchSettings(**{field.name: getattr(args, field.name)
+                                 for field in dataclasses.fields(SearchSettings)})
+    summary = search(load_parsed_config(args), args.work_dir, settings)
     if args.json:
         write_json(args.json, summary)
     show(summary, args.work_dir)
@@ -93,7 +93,7 @@ def show(summary: dict, work_dir: Path) -> None:
     lines = [f"{summary['trials']} trials: {counts}, in {summary['seconds']:.0f} s"]
     if summary['best']:
         lines += [f"best reward {summary['best']['reward']:.4f}: {work_dir / 'best.json'}",
-                  f"pictures: {work_dir / 'search.png'}, {work_dir / 'architectures.png'}"]
+                  f"images: {work_dir / 'search.png'}, {work_dir / 'architectures.png'}"]
     console.print('\n'.join(lines), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 

@@ -2,7 +2,7 @@
 
 The search itself, :func:`mmnasfpn.search.run.search`, needs the extra ``search``; what is here does not.
 """
-from mmnasfpn.genotypes.architecture import architecture_hash, canonical
+from mmnasfpn.genotypes.architecture import architecture_hash
 from mmnasfpn.search.space import Decision, SearchSpace
 
-__all__ = ['Decision', 'SearchSpace', 'architecture_hash', 'canonical']
+__all__ = ['Decision', 'SearchSpace', 'architecture_hash']

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmnasfpn.search.space import SearchSpace
 
 
-class Decided(NamedTuple):
+class PolicyOutput(NamedTuple):
     """What a controller decided, for a batch of B genotypes with T decisions each.
 
     Args:
@@ -26,8 +26,8 @@ class Decided(NamedTuple):
 class Controller(nn.Module):
     """An LSTM over the decisions of Figure 3, with a softmax of its own for each of them.
 
-    What was decided last is the LSTM's input. Options that are no longer left, the first input at the
-    second and the levels of earlier outputs, are masked. The softmaxes start uniform.
+    The LSTM's input is the last decision. Options that are no longer left are masked: the first input
+    at the second one, and the levels of earlier outputs. The softmaxes start uniform.
 
     Args:
         space (SearchSpace): What to decide.
@@ -38,12 +38,12 @@ class Controller(nn.Module):
     def __init__(self, space: SearchSpace, hidden_size: int = 100) -> None:
         super().__init__()
         self.space = space
-        # All that can be decided has a number: nodes, levels and ops. One more stands for the start.
+        # Nodes, levels and ops share one embedding, and one more entry stands for the start.
         num_nodes = space.num_levels + space.num_cells
         ops = {op: num_nodes + space.num_levels + index for index, op in enumerate(space.ops)}
         levels = {level: num_nodes + index for index, level in enumerate(space.levels)}
         self._start = num_nodes + space.num_levels + len(ops)
-        # Of each decision, all that its softmax is over, whether or not it is left.
+        # Of each decision, all options of its softmax, masked or not.
         self._options = []
         for decision in space.decisions:
             numbers = list(range(space.num_levels + decision.cell))
@@ -60,7 +60,7 @@ class Controller(nn.Module):
 
     def forward(self, actions: Tensor | None = None, batch_size: int = 1,
                 generator: torch.Generator | None = None,
-                fixed: Mapping[int, int] = MappingProxyType({})) -> Decided:
+                fixed: Mapping[int, int] = MappingProxyType({})) -> PolicyOutput:
         """Draw genotypes, or score given ones: one path for both.
 
         Args:
@@ -81,26 +81,26 @@ class Controller(nn.Module):
             is_output_level = decision.step == 'level' and decision.cell >= self.space.num_intermediate
             state = self.lstm(self.embedding(decided), state)
             logits = self.heads[index](state[0])  # (B, K)
-            gone = torch.zeros_like(logits, dtype=torch.bool)
+            masked = torch.zeros_like(logits, dtype=torch.bool)
             if decision.step == 'input_2':
-                gone = first
+                masked = first
             elif is_output_level:
-                gone = levels
-            log_softmax = logits.masked_fill(gone, -torch.inf).log_softmax(dim=1)
+                masked = levels
+            log_softmax = logits.masked_fill(masked, -torch.inf).log_softmax(dim=1)
             # An action counts the options that are left.
-            place = (~gone).cumsum(dim=1) - 1  # (B, K)
+            place = (~masked).cumsum(dim=1) - 1  # (B, K)
             if actions is None and index not in fixed:
                 choice = torch.multinomial(log_softmax.exp(), 1, generator=generator)  # (B, 1)
             else:
                 action = fixed[index] if actions is None else actions[:, index, None]  # (B, 1)
-                choice = (~gone & (place == action)).int().argmax(dim=1, keepdim=True)
-            chosen = torch.zeros_like(gone).scatter(1, choice, True)  # (B, K)
+                choice = (~masked & (place == action)).int().argmax(dim=1, keepdim=True)
+            chosen = torch.zeros_like(masked).scatter(1, choice, True)  # (B, K)
             # 0 * -inf would be NaN.
-            entropy = -(log_softmax.exp() * log_softmax.masked_fill(gone, 0)).sum(dim=1)  # (B,)
+            entropy = -(log_softmax.exp() * log_softmax.masked_fill(masked, 0)).sum(dim=1)  # (B,)
             columns.append((place[chosen], log_softmax[chosen], entropy))
             decided = self._options[index][choice[:, 0]]
             if decision.step == 'input_1':
                 first = chosen
             elif is_output_level:
                 levels = levels | chosen
-        return Decided(*(torch.stack(column, dim=1) for column in zip(*columns, strict=True)))
+        return PolicyOutput(*(torch.stack(column, dim=1) for column in zip(*columns, strict=True)))

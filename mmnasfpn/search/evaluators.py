@@ -23,9 +23,7 @@ from mmengine.utils import import_modules_from_strings
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.rewards import Reward
-
-#: Names for ``--evaluator``.
-EVALUATORS = ('local', 'ray')
+from mmnasfpn.search.settings import SearchSettings
 
 
 class Outcome(NamedTuple):
@@ -48,8 +46,8 @@ class Evaluator(ABC):
     Args:
         reward (Reward): What to evaluate.
         num_workers (int): How many genotypes at a time.
-        trial_timeout (float | None): How many seconds one may take; one that takes longer is killed, and
-            has failed. Defaults to None: as many as it wants.
+        trial_timeout (float | None): Seconds after which an evaluation is killed and has failed.
+            Defaults to None: no limit.
     """
 
     def __init__(self, reward: Reward, num_workers: int, trial_timeout: float | None = None) -> None:
@@ -57,9 +55,6 @@ class Evaluator(ABC):
         self.reward = reward
         self.num_workers = num_workers
         self.trial_timeout = trial_timeout
-
-    def _is_over_time(self, start: float) -> bool:
-        return self.trial_timeout is not None and time.monotonic() - start >= self.trial_timeout
 
     @property
     def _over_time(self) -> str:
@@ -81,11 +76,9 @@ class Evaluator(ABC):
 class InProcessEvaluator(Evaluator):
     """Evaluates in this process, for rewards that take no time.
 
-    It cannot stop one that takes longer than a time limit: it ignores the limit, and says so.
-
     Args:
         reward (Reward): What to evaluate.
-        trial_timeout (float | None): Ignored.
+        trial_timeout (float | None): Ignored with a warning: this process cannot be killed.
     """
 
     def __init__(self, reward: Reward, trial_timeout: float | None = None) -> None:
@@ -98,7 +91,7 @@ class InProcessEvaluator(Evaluator):
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Evaluate it."""
-        self._outcomes.append(_outcome(number, *_evaluate(self.reward, genotype, work_dir)))
+        self._outcomes.append(Outcome(number, *_evaluate(self.reward, genotype, work_dir)))
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what was evaluated."""
@@ -113,7 +106,7 @@ _ENDING = 30.0  # seconds that a process has to end once it has answered
 
 
 class _Trial(NamedTuple):
-    """A trial that a local process evaluates: that, what it answers through, its GPU and its start."""
+    """A trial that a local process evaluates: its process, its pipe, its GPU and when it began."""
 
     process: Any
     connection: Connection
@@ -123,7 +116,7 @@ class _Trial(NamedTuple):
     def kill(self) -> None:
         """Kill the process, if it lives, and those that it started: they are a process group."""
         if self.process.is_alive():
-            with suppress(ProcessLookupError):  # it has not come to make the group
+            with suppress(ProcessLookupError):  # it has not made the group yet
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
@@ -132,24 +125,23 @@ class _Trial(NamedTuple):
 class LocalEvaluator(Evaluator):
     """Evaluates each genotype in a process of its own on this machine, on one GPU where there are some.
 
-    The process takes what it used with it, whether it ends or dies. It stops when this one does. What it
-    prints goes to ``log.txt`` in the trial's folder.
+    So an evaluation that dies leaves nothing behind. Its process ends when this one does. What it prints
+    goes to ``log.txt`` in the trial's folder.
 
     Args:
         reward (Reward): What to evaluate.
         num_workers (int): How many at a time; several share a GPU where there are fewer GPUs, and all
             share the cores.
-        trial_timeout (float | None): How many seconds a genotype may take, the start of its process
-            included; then that and the processes that it started are killed. Defaults to None: no limit.
+        trial_timeout (float | None): Seconds after which the process and those that it started are
+            killed, counted from its start. Defaults to None: no limit.
     """
 
     def __init__(self, reward: Reward, num_workers: int, trial_timeout: float | None = None) -> None:
         super().__init__(reward, num_workers, trial_timeout)
         gpus = visible_gpus()
         self._free = [gpus[index % len(gpus)] if gpus else None for index in range(num_workers)]
-        self._num_threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
-        # A server that has imported what a trial needs forks in no time. It cannot where CUDA may have
-        # been looked at.
+        self._num_threads = max(1, _num_cores() // num_workers)
+        # A server that has imported what a trial needs forks in no time, but CUDA does not survive it.
         self._context: Any = multiprocessing.get_context('spawn' if gpus else 'forkserver')
         if not gpus:
             self._context.set_forkserver_preload([type(reward).__module__, *_PRELOAD])
@@ -173,9 +165,10 @@ class LocalEvaluator(Evaluator):
         for number, trial in list(self._running.items()):
             # One that is killed may leave processes behind that hold its end of the pipe for a while.
             is_alive = trial.process.is_alive()
-            if not trial.connection.poll() and is_alive and not self._is_over_time(trial.start):
-                continue
-            outcomes.append(self._end(number, trial))
+            is_over_time = (self.trial_timeout is not None
+                            and time.monotonic() - trial.start >= self.trial_timeout)
+            if trial.connection.poll() or not is_alive or is_over_time:
+                outcomes.append(self._end(number, trial))
         return outcomes
 
     def _end(self, number: int, trial: _Trial) -> Outcome:
@@ -189,12 +182,12 @@ class LocalEvaluator(Evaluator):
             reason = self._over_time
         trial.process.join(_ENDING)
         trial.kill()
-        if reward is None and not reason:  # it ended without a word
+        if reward is None and not reason:  # it ended without an answer
             reason = _how_it_ended(trial.process.exitcode)
         trial.connection.close()
         del self._running[number]
         self._free.append(trial.gpu)
-        return _outcome(number, reward, reason)
+        return Outcome(number, reward, reason)
 
     def close(self) -> None:
         """Kill what is running."""
@@ -212,13 +205,12 @@ class RayEvaluator(Evaluator):
         num_workers (int | None): How many at a time. Defaults to None: as many as the cluster has room
             for.
         address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
-            None: start one on this machine, that only it can reach.
+            None: start one that only this machine can reach.
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
             are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has
             some.
-        trial_timeout (float | None): How many seconds a genotype may take, once the cluster has room for
-            it; then its process ends, and ``hung.txt`` in its work dir says where it was. Defaults to
-            None: no limit.
+        trial_timeout (float | None): Seconds after which a task ends, counted from when the cluster has
+            room for it; ``hung.txt`` in its work dir then says where it was. Defaults to None: no limit.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -228,20 +220,8 @@ class RayEvaluator(Evaluator):
     def __init__(self, reward: Reward, num_workers: int | None = None, address: str | None = None,
                  resources: Mapping[str, float] | None = None,
                  trial_timeout: float | None = None) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ImportError("the evaluator 'ray' needs Ray: pip install 'mmnasfpn[ray]'") from None
-        self._ray = ray
-        local: dict[str, Any] = {} if address else dict(
-            _node_ip_address='127.0.0.1', include_dashboard=False,
-            num_cpus=max(num_workers or 1, len(os.sched_getaffinity(0))))
-        try:
-            ray.init(address=address or 'local', log_to_driver=False, logging_level=logging.ERROR,
-                     **local)
-        except ConnectionError as error:
-            raise ValueError(f'there is no Ray cluster at {address!r}: {error}') from None
-        cluster = ray.cluster_resources()
+        self._connect(address, num_workers)
+        cluster = self._ray.cluster_resources()
         needs = dict(resources or {'CPU': 1, **({'GPU': 1} if cluster.get('GPU') else {})})
         for name, amount in needs.items():
             if amount > cluster.get(name, 0):
@@ -250,12 +230,27 @@ class RayEvaluator(Evaluator):
                                  f'has {cluster.get(name, 0):g}: ask for less, or for another cluster')
         room = min((int(cluster[name] / amount) for name, amount in needs.items() if amount), default=1)
         super().__init__(reward, num_workers or max(1, room), trial_timeout)
-        task = ray.remote(max_calls=1 if reward.needs_process else 0)(_evaluate_there)
+        task = self._ray.remote(max_calls=1 if reward.needs_process else 0)(_evaluate_there)
         self._task: Any = task.options(
             num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
             max_retries=0)  # the search tries again, and counts
-        self._reward = ray.put(reward)
+        self._reward = self._ray.put(reward)
         self._running: dict[Any, tuple[int, Path]] = {}  # number and work dir
+
+    def _connect(self, address: str | None, num_workers: int | None) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ImportError("the evaluator 'ray' needs Ray: pip install 'mmnasfpn[ray]'") from None
+        self._ray = ray
+        local: dict[str, Any] = {} if address else dict(
+            _node_ip_address='127.0.0.1', include_dashboard=False,
+            num_cpus=max(num_workers or 1, _num_cores()))
+        try:
+            ray.init(address=address or 'local', log_to_driver=False, logging_level=logging.ERROR,
+                     **local)
+        except ConnectionError as error:
+            raise ValueError(f'there is no Ray cluster at {address!r}: {error}') from None
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the task."""
@@ -273,17 +268,27 @@ class RayEvaluator(Evaluator):
             number, work_dir = self._running.pop(task)
             try:
                 reward, reason = self._ray.get(task)
-            except self._ray.exceptions.WorkerCrashedError as error:
-                reward = None
-                reason = self._over_time if _has_hung(work_dir) else _first_line(error)
             except self._ray.exceptions.RayError as error:
-                reward, reason = None, _first_line(error)
-            outcomes.append(_outcome(number, reward, reason))
+                hung = work_dir / _HUNG
+                has_hung = hung.is_file() and hung.stat().st_size > 0
+                reward, reason = None, self._over_time if has_hung else _first_line(error)
+            outcomes.append(Outcome(number, reward, reason))
         return outcomes
 
     def close(self) -> None:
         """Leave the cluster; one that was started here stops."""
         self._ray.shutdown()
+
+
+def make_evaluator(reward: Reward, settings: SearchSettings) -> Evaluator:
+    """Make the evaluator of a search's settings."""
+    timeout = settings.trial_timeout
+    if settings.evaluator == 'ray':
+        return RayEvaluator(reward, settings.num_workers, settings.ray_address, settings.resources,
+                            timeout)
+    if not reward.needs_process:
+        return InProcessEvaluator(reward, timeout)
+    return LocalEvaluator(reward, settings.num_workers or len(visible_gpus()) or _num_cores(), timeout)
 
 
 _HUNG = 'hung.txt'  # where a task of Ray was when its time was over
@@ -298,10 +303,14 @@ def visible_gpus() -> list[str]:
     return named.split(',')[:count] if named else [str(index) for index in range(count)]
 
 
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def _visible_to_children(gpu: str | None) -> Iterator[None]:
-    """Let processes that are started meanwhile see one GPU only; later they would not look again."""
-    before = os.environ.get('CUDA_VISIBLE_DEVICES')
+    """Let processes that are started meanwhile see one GPU only: they look once, as they start."""
+    before = dict(os.environ)
     if gpu is not None:
         os.environ['CUDA_VISIBLE_DEVICES'] = gpu
     try:
@@ -309,8 +318,7 @@ def _visible_to_children(gpu: str | None) -> Iterator[None]:
     finally:
         if gpu is not None:
             del os.environ['CUDA_VISIBLE_DEVICES']
-            if before is not None:
-                os.environ['CUDA_VISIBLE_DEVICES'] = before
+            os.environ.update(before)
 
 
 def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path,
@@ -341,8 +349,8 @@ def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
         os.chdir(working_dir)
     if trial_timeout is None:
         return _evaluate(reward, genotype, work_dir)
-    # The search cannot tell a task that runs from one that waits for room: the time is kept here. This
-    # ends the process even where Python is stuck.
+    # The search cannot tell a task that runs from one that waits for room: the time is taken here. This
+    # ends the process even where Python hangs.
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / _HUNG, 'w') as file:
         faulthandler.dump_traceback_later(trial_timeout, exit=True, file=file)
@@ -353,31 +361,23 @@ def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
             (work_dir / _HUNG).unlink()
 
 
-def _has_hung(work_dir: Path) -> bool:
-    path = work_dir / _HUNG
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:
     """Return a reward, or why there is none."""
     try:
         if reward.cfg.get('custom_imports'):
             import_modules_from_strings(**reward.cfg.custom_imports)
-        return float(reward(genotype, work_dir)), ''
+        value = float(reward(genotype, work_dir))
     except Exception as error:
         traceback.print_exc()
         return None, f'{type(error).__name__}: {error}'
+    if not math.isfinite(value):
+        return None, f'the reward is {value}, but must be a finite number'
+    return value, ''
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or ['']
     return f'{type(error).__name__}: {lines[0]}'
-
-
-def _outcome(number: int, reward: float | None, reason: str) -> Outcome:
-    if reward is not None and not math.isfinite(reward):
-        return Outcome(number, None, f'the reward is {reward}, but must be a finite number')
-    return Outcome(number, reward, reason)
 
 
 def _how_it_ended(exit_code: int | None) -> str:

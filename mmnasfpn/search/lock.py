@@ -10,7 +10,7 @@ from filelock import MarkerSoftFileLock, OwnerRecord, Timeout
 #: Name of the file.
 LOCK = 'search.lock'
 
-_PATIENCE = 5.0  # seconds; nobody is at the gate for longer than some milliseconds
+_PATIENCE = 5.0  # seconds; nobody holds the gate for longer than some milliseconds
 
 
 @contextmanager
@@ -18,8 +18,8 @@ def only_one(work_dir: Path) -> Iterator[None]:
     """Keep other searches out of a work dir, which is made where there is none.
 
     The lock is the file ``search.lock``, which names its owner: a process, the host and when it began.
-    It is removed in the end, also by an error or Ctrl-C. One that a killed process left behind is taken
-    over where that can be seen to be dead, which is on its own host.
+    It is removed in the end, also after an error or Ctrl-C. A lock that a killed process left behind is
+    taken over on the same host; of a process of another host nobody can see whether it still runs.
 
     Args:
         work_dir (Path): The work dir.
@@ -40,8 +40,8 @@ def only_one(work_dir: Path) -> Iterator[None]:
 
 
 def _acquire(lock: MarkerSoftFileLock, work_dir: Path) -> None:
-    # All that look at the lock do so one by one. So of two that find its owner dead only one takes it
-    # over, and a file that names nobody is not one that is being written.
+    # The gate lets one search at a time look at the lock. So only one takes it over from a dead owner,
+    # and a lock that names nobody is not one that is being written.
     gate = MarkerSoftFileLock(f'{lock.lock_file}.gate', timeout=_PATIENCE)
     try:
         with gate:
@@ -62,12 +62,7 @@ def _acquire(lock: MarkerSoftFileLock, work_dir: Path) -> None:
 
 
 def _may_live(owner: OwnerRecord, here: OwnerRecord) -> bool:
-    """Say whether an owner is not dead for sure.
-
-    Args:
-        owner (OwnerRecord): The owner.
-        here (OwnerRecord): What filelock writes of this process.
-    """
+    """Say whether an owner may be alive; ``here`` is what filelock writes of this process."""
     if owner.hostname != here.hostname:
         return True
     try:
@@ -76,11 +71,11 @@ def _may_live(owner: OwnerRecord, here: OwnerRecord) -> bool:
         return False
     except PermissionError:
         pass  # of another user
-    # Its number may be another process's by now. The lower 64 bits of what filelock writes are when the
-    # process began, by the kernel; where they are not for this process, there is no telling.
-    its = _start(owner.pid)
-    return (None in (its, owner.start, here.start) or _start(here.pid) != _lower(here.start)
-            or its == _lower(owner.start))
+    # Its number may be another process's by now. The lower 64 bits of filelock's ``start`` are when the
+    # process began, by the kernel's clock; where they are not for this process, nothing can be said.
+    if owner.start is None or here.start is None or _start(here.pid) != here.start % 2**64:
+        return True
+    return _start(owner.pid) in (None, owner.start % 2**64)
 
 
 def _start(pid: int) -> int | None:
@@ -92,18 +87,10 @@ def _start(pid: int) -> int | None:
     return int(stat.rpartition(')')[2].split()[19])
 
 
-def _lower(start: int | None) -> int | None:
-    return None if start is None else start % 2**64
-
-
 def _flush(path: str) -> None:
     """Let other hosts see what was written: NFS sends it late while the file is open."""
-    file = os.open(path, os.O_WRONLY)
-    try:
-        with suppress(OSError):  # where there is no such thing
-            os.fsync(file)
-    finally:
-        os.close(file)
+    with open(path, 'rb+') as file, suppress(OSError):  # where there is no fsync
+        os.fsync(file)
 
 
 def _refusal(work_dir: Path, path: str, owner: OwnerRecord, here: OwnerRecord) -> str:

@@ -1,57 +1,55 @@
 """The progress of a search, for a terminal or a log file."""
+import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as RichProgress
+from rich import progress as rich_progress
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 _LAST = 200  # trials whose mean is shown
 _LINE_EVERY = 30.0  # seconds, where the output is no terminal
 
 
-class Progress:
+class Progress(rich_progress.Progress):
     """Shows trials, best and mean reward, the share of different architectures, and the time left.
 
     Args:
         num_trials (int): How many trials there are to be.
-        rewards (Sequence[float]): Those of an earlier go.
-        architectures (Sequence[str]): Hashes of theirs.
-        num_given_up (int): Trials of an earlier go that were given up.
+        rewards (Sequence[float]): Those of earlier runs.
+        architectures (Sequence[str]): The hashes of their architectures.
+        num_given_up (int): Trials of earlier runs that were given up.
     """
 
     def __init__(self, num_trials: int, rewards: Sequence[float], architectures: Sequence[str],
                  num_given_up: int) -> None:
-        self.num_trials = num_trials
-        self.num_before = len(rewards) + num_given_up
-        self.num_given_up = num_given_up
         self.num_completed = len(rewards)
-        self.best = max(rewards, default=None)
+        self.best = max(rewards, default=-math.inf)
         self.last = deque(rewards, _LAST)
         self.architectures = set(architectures)
-        self.console = Console()
-        self._bar = RichProgress(TextColumn('Searching'), BarColumn(), MofNCompleteColumn(),
-                                 TimeElapsedColumn())
-        self._task = self._bar.add_task('', total=num_trials, completed=self.num_before)
-        # Two lines, which fit a narrow terminal.
-        self._live = Live(console=self.console, refresh_per_second=2, get_renderable=lambda: Group(
-            self._bar.get_renderable(), Text(self.text)))
-        self._start = self._written = time.monotonic()
+        console = Console()
+        super().__init__(
+            rich_progress.TextColumn('Searching'), rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(), rich_progress.TimeElapsedColumn(), console=console,
+            disable=not console.is_terminal, refresh_per_second=2,
+            speed_estimate_period=math.inf)  # a trial may take hours
+        self.add_task('', total=num_trials)
+        self.update(self.task_ids[0], completed=self.num_completed + num_given_up)
+        self._written = time.monotonic()
 
-    def __enter__(self) -> 'Progress':
-        if self.console.is_terminal:
-            self._live.start()
-        return self
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return the bar and the numbers: two lines, which fit a narrow terminal."""
+        yield from super().get_renderables()
+        if self.tasks:  # not yet when rich asks for the first time
+            yield Text(self.text)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        if self.console.is_terminal:
-            self._live.stop()
-        else:
+        super().__exit__(kind, error, trace)
+        if not self.console.is_terminal:
             self._line()
 
     def complete(self, reward: float, architecture: str) -> None:
@@ -59,13 +57,14 @@ class Progress:
         self.num_completed += 1
         self.last.append(reward)
         self.architectures.add(architecture)
-        self.best = reward if self.best is None else max(self.best, reward)
-        self._show()
+        self.best = max(self.best, reward)
+        self.end_trial()
 
-    def give_up(self) -> None:
-        """Count a trial that was given up."""
-        self.num_given_up += 1
-        self._show()
+    def end_trial(self) -> None:
+        """Count a trial that was completed or given up."""
+        self.advance(self.task_ids[0])
+        if not self.console.is_terminal and time.monotonic() - self._written > _LINE_EVERY:
+            self._line()
 
     def say(self, text: str) -> None:
         """Write a line."""
@@ -77,23 +76,11 @@ class Progress:
         if not self.last:
             return 'no reward yet'
         mean = sum(self.last) / len(self.last)
+        seconds = self.tasks[0].time_remaining  # by the trials of this run
+        left = 'time left unknown' if seconds is None else f'{timedelta(seconds=round(seconds))} left'
         return (f'best {self.best:.3f}, mean of the last {len(self.last)} {mean:.3f}, '
-                f'{len(self.architectures) / self.num_completed:.0%} different, {self._left()}')
-
-    def _left(self) -> str:
-        done = self.num_completed + self.num_given_up
-        if done == self.num_before:
-            return 'time left unknown'
-        seconds = (self.num_trials - done) * (time.monotonic() - self._start) / (done - self.num_before)
-        minutes, seconds = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f'{hours}:{minutes:02}:{seconds:02} left'
-
-    def _show(self) -> None:
-        self._bar.update(self._task, completed=self.num_completed + self.num_given_up)
-        if not self.console.is_terminal and time.monotonic() - self._written > _LINE_EVERY:
-            self._line()
+                f'{len(self.architectures) / self.num_completed:.0%} different, {left}')
 
     def _line(self) -> None:
         self._written = time.monotonic()
-        self.say(f'{self.num_completed + self.num_given_up} of {self.num_trials} trials: {self.text}')
+        self.say(f'{self.tasks[0].completed:.0f} of {self.tasks[0].total:.0f} trials: {self.text}')

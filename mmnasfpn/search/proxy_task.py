@@ -15,7 +15,7 @@ from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.engine.run import build_runner
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.rewards import nas_fpn_of
+from mmnasfpn.search.rewards import REWARDS, Reward, nas_fpn_of
 from mmnasfpn.search.space import SearchSpace
 
 _CHECK_LOSS_EVERY = 10  # steps
@@ -43,24 +43,54 @@ class _StopAtNaN(Hook):
                     f'training diverged: the loss is {loss} at step {runner.iter + 1}')
 
 
-def check_proxy_task(cfg: Config, space: SearchSpace) -> frozenset[FileStamp]:
-    """Check data and model of a config before a search; missing shapes are drawn.
+@REWARDS.register_module()
+class ProxyTask(Reward):
+    """Train the config with a genotype, and return a metric of the held-out images (section 4.2).
 
-    Returns:
-        frozenset[FileStamp]: The annotation files, which trials need not check again.
+    It trains the whole schedule of the config, whose training and validation images it uses, and
+    evaluates at the end only. A detector that detects nothing has the reward 0.
+
+    Args:
+        metric (str): Name of the metric. Defaults to ``'coco/bbox_mAP'``, the AP.
 
     Raises:
-        FileNotFoundError, ValueError: If something is missing or does not fit.
+        ValueError: If the config has no NASFPN neck of this package, or its neck does not have the
+            levels of the space.
     """
-    for key in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg'):
-        if cfg.get(key) is None:
-            raise ValueError(f'the config has no {key}, but the reward of a genotype is what its '
-                             'evaluator says of the trained detector: give it one')
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    data = check_data(cfg, ('train_dataloader', 'val_dataloader'))
-    data.warn()
-    check_model(MODELS.build(with_genotype(cfg, space.sample(random.Random(0))).model), data.classes)
-    return data.checked
+
+    def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP') -> None:
+        super().__init__(cfg, space)
+        self.metric = metric
+        self.checked: frozenset[FileStamp] = frozenset()  # annotation files that were found sound
+        num_outs = nas_fpn_of(cfg).get('num_outs')
+        if num_outs != space.num_levels:
+            raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} '
+                             f'levels, {space.min_level} to {space.max_level}: make them agree')
+
+    def check(self) -> None:
+        """Draw missing shapes, and check data, neck and head against each other.
+
+        Raises:
+            FileNotFoundError, ValueError: If something is missing or does not fit.
+        """
+        for key in ('train_dataloader', 'val_dataloader', 'val_evaluator', 'train_cfg', 'val_cfg'):
+            if self.cfg.get(key) is None:
+                raise ValueError(f'the config has no {key}, but the reward of a genotype is what its '
+                                 'evaluator says of the trained detector: give it one')
+        init_default_scope(self.cfg.get('default_scope', 'mmdet'))
+        data = check_data(self.cfg, ('train_dataloader', 'val_dataloader'))
+        data.warn()
+        cfg = with_genotype(self.cfg, self.space.sample(random.Random(0)))
+        check_model(MODELS.build(cfg.model), data.classes)
+        self.checked = data.checked
+
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
+        """Return the metric of the trained detector."""
+        metrics = train_and_evaluate(self.cfg, genotype, work_dir, self.checked)
+        if metrics and self.metric not in metrics:
+            raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
+                             f"returns {', '.join(sorted(metrics))}")
+        return metrics.get(self.metric, 0.0)  # MMDetection returns none where nothing is detected
 
 
 def with_genotype(cfg: Config, genotype: Genotype) -> Config:

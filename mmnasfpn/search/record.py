@@ -9,9 +9,9 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mmnasfpn.genotypes import Genotype
-from mmnasfpn.genotypes.architecture import architecture_hash
+from mmnasfpn.genotypes import Genotype, architecture_hash
 from mmnasfpn.search.samplers import ControllerSampler, distributions
+from mmnasfpn.search.settings import STUDY_NAME
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import RecordError, open_storage, without_password
 from mmnasfpn.search.trials import (
@@ -23,9 +23,6 @@ from mmnasfpn.search.trials import (
     REUSED_FROM,
     is_whole,
 )
-
-#: Name of the study in its storage, unless another is given.
-STUDY_NAME = 'nasfpn-search'
 
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
@@ -53,15 +50,13 @@ class Record:
     """An Optuna study of one search, opened by one process at a time for each owner.
 
     A trial is drawn, and then completed or failed. A failed one is followed by another trial of the same
-    actions, its retry. What was running when the owner was killed is failed when it opens the record
-    again.
+    actions, its retry. A trial that ran when its owner was killed fails when the owner comes back.
 
     Args:
-        url (str): An Optuna storage, as :func:`mmnasfpn.search.storage.open_storage` takes it, e.g.
-            ``sqlite:///search.db``.
+        url (str): As for :func:`mmnasfpn.search.storage.open_storage`.
         space (SearchSpace): What is searched.
         identity (Mapping): What makes it this search, plain data: compared with the record's.
-        owner (str): Who opens it. Trials of other owners that run are left alone.
+        owner (str): Who opens it. Running trials of other owners are left alone.
         study_name (str): Name of the study in the storage.
 
     Raises:
@@ -75,8 +70,8 @@ class Record:
         shown = without_password(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            storage = open_storage(url)
-            self.study = optuna.create_study(storage=storage, study_name=study_name,
+            self._storage = open_storage(url)
+            self.study = optuna.create_study(storage=self._storage, study_name=study_name,
                                              direction='maximize', load_if_exists=True)
         except RecordError:
             raise
@@ -85,10 +80,11 @@ class Record:
                 f'the storage {shown} cannot be opened: {type(error).__name__}: {error}') from None
         self._check_identity(shown, dict(identity))
         self._distributions = distributions(space)
+        self._architectures: dict[int, str] = {}  # by the number of the trial
 
     def _check_identity(self, url: str, identity: dict[str, Any]) -> None:
         found = self.study.user_attrs.get(_IDENTITY)
-        if found is None and not self.study.get_trials(deepcopy=False):
+        if found is None and not self.trials:
             self.study.set_user_attr(_IDENTITY, identity)
             return
         if found == identity:
@@ -111,7 +107,7 @@ class Record:
 
     @property
     def seconds(self) -> float:
-        """How long the search has run, all goes together, when it was last noted."""
+        """How long the search has run, all runs together, when it was last noted."""
         return self.study.user_attrs.get(_SECONDS, 0.0)
 
     def note_seconds(self, seconds: float) -> None:
@@ -159,12 +155,12 @@ class Record:
         Args:
             number (int): Its number.
             reward (float): Its reward, finite.
-            reused_from (int | None): The trial of the same architecture that has its reward from an
-                evaluation. Defaults to None: it was evaluated itself.
+            reused_from (int | None): The trial of the same architecture whose evaluation gave the
+                reward. Defaults to None: this trial was evaluated itself.
         """
         if reused_from is not None:
             self._set(number, REUSED_FROM, reused_from)
-        self._end(number, TrialState.COMPLETE, [reward])
+        self.study.tell(number, reward)
 
     def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
         """Fail a trial and return it.
@@ -186,34 +182,37 @@ class Record:
         """Return the genotype of a whole trial's parameters."""
         return self.space.decode([params[name] for name in self._distributions])
 
+    def architecture(self, trial: FrozenTrial) -> str:
+        """Return the hash of a whole trial's architecture.
+
+        It is computed from the parameters: the attribute may be a hash of an earlier version.
+        """
+        if trial.number not in self._architectures:
+            self._architectures[trial.number] = architecture_hash(self.genotype(trial.params))
+        return self._architectures[trial.number]
+
     def _begin(self, params: Mapping[str, Any], system_attrs: Mapping[str, Any],
                user_attrs: Mapping[str, Any] = MappingProxyType({})) -> Attempt:
-        """Make a running trial, whole at once: written piece by piece it takes several times as long."""
+        """Make a running trial, whole at once: a kill leaves all of it in the record or nothing."""
         genotype = self.genotype(params)
         architecture = architecture_hash(genotype)
-        storage = self.study._storage
-        trial_id = storage.create_new_trial(self.study._study_id, create_trial(
+        self.study.add_trial(create_trial(
             state=TrialState.RUNNING, params=dict(params), distributions=dict(self._distributions),
             user_attrs={OWNER: self.owner, ARCHITECTURE: architecture, **user_attrs},
             system_attrs=dict(system_attrs)))
-        return Attempt(storage.get_trial_number_from_id(trial_id), genotype, architecture,
-                       user_attrs.get(FAILURES, 0))
+        number = max(trial.number for trial in self.trials
+                     if trial.user_attrs.get(OWNER) == self.owner)
+        return Attempt(number, genotype, architecture, user_attrs.get(FAILURES, 0))
 
     def _fail(self, number: int, reason: str) -> FrozenTrial:
         self._set(number, REASON, reason)
-        return self.study._storage.get_trial(self._end(number, TrialState.FAIL))
-
-    def _end(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> int:
-        # Study.tell does the same, and reads the trial three times.
-        trial_id = self._trial_id(number)
-        self.study._storage.set_trial_state_values(trial_id, state, values)
-        return trial_id
+        return self.study.tell(number, state=TrialState.FAIL)
 
     def _set(self, number: int, key: str, value: Any) -> None:
-        self.study._storage.set_trial_user_attr(self._trial_id(number), key, value)
-
-    def _trial_id(self, number: int) -> int:
-        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
+        # A study sets no attributes of trials that it did not ask for, or that an earlier process did.
+        study = self._storage.get_study_id_from_name(self.study.study_name)
+        trial = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        self._storage.set_trial_user_attr(trial, key, value)
 
 
 def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

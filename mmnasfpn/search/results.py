@@ -1,23 +1,21 @@
-"""What a search found: numbers, genotypes and pictures."""
-import json
+"""The results of a search: numbers, genotypes and figures."""
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mmnasfpn._files import write_text
+from mmnasfpn._files import write_json, write_text
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.record import Record, is_given_up, last_failures
-from mmnasfpn.search.trials import ARCHITECTURE, RETRY_OF, REUSED_FROM, is_whole
-from mmnasfpn.visualization.genotype_drawing import graph_figure
+from mmnasfpn.search.trials import RETRY_OF, REUSED_FROM, is_whole
+from mmnasfpn.visualization.genotype_drawing import draw_genotype_graph
 
 _TOP = 10  # genotypes in top.json
 _GRAPHS = 6  # architectures that are drawn
@@ -25,12 +23,12 @@ _RECENT = 500  # completed trials among which repeats are counted
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidate:
     """A genotype that was evaluated.
 
     Args:
         reward (float): Its reward.
-        genotype (Genotype): What it is.
+        genotype (Genotype): The genotype.
         trial (int): Number of the trial that evaluated it.
         times (int): In how many completed trials its architecture was drawn.
     """
@@ -55,61 +53,54 @@ class Results:
         #: Completed trials, in the order of their completion.
         self.completed = sorted((trial for trial in trials if trial.state is TrialState.COMPLETE),
                                 key=lambda trial: (trial.datetime_complete, trial.number))
-        #: Rewards in the same order.
+        #: Their rewards, and the hashes of their architectures.
         self.rewards: list[float] = [trial.values[0] for trial in self.completed]
+        self.architectures = [record.architecture(trial) for trial in self.completed]
         self.num_failed = sum(trial.state is TrialState.FAIL for trial in trials)
         self.num_given_up = sum(is_given_up(trial, max_retries) for trial in last_failures(trials))
         #: Draws: trials that do not try another one again.
         self.num_trials = sum(is_whole(trial, len(record.space.decisions))
                               and RETRY_OF not in trial.user_attrs for trial in trials)
 
-    @cached_property
-    def _times(self) -> Counter[str]:
-        return Counter(trial.user_attrs[ARCHITECTURE] for trial in self.completed)
-
-    @cached_property
     def num_unique(self) -> list[int]:
-        """How many different architectures there were after each completed trial."""
-        seen: set[str] = set()
-        counts = []
-        for trial in self.completed:
-            seen.add(trial.user_attrs[ARCHITECTURE])
-            counts.append(len(seen))
-        return counts
+        """Return how many different architectures there were after each completed trial."""
+        _, first = np.unique(self.architectures, return_index=True)
+        return np.isin(np.arange(len(self.architectures)), first).cumsum().tolist()
 
-    def top(self, number: int = _TOP) -> list[Found]:
+    def top(self, number: int = _TOP) -> list[Candidate]:
         """Return the best genotypes, the best first; of equal ones the one that came first."""
         evaluated = [trial for trial in self.completed if REUSED_FROM not in trial.user_attrs]
         evaluated.sort(key=lambda trial: trial.values[0], reverse=True)
-        return [self._found(trial) for trial in evaluated[:number]]
+        return self._candidates(evaluated[:number])
 
-    def improvements(self) -> list[Found]:
+    def improvements(self) -> list[Candidate]:
         """Return the genotypes that were better than all before them, in order."""
-        improvements: list[Found] = []
-        for trial, reward in zip(self.completed, self.rewards, strict=True):
-            if not improvements or reward > improvements[-1].reward:
-                improvements.append(self._found(trial))
-        return improvements
+        best: list[FrozenTrial] = []
+        for trial in self.completed:
+            if not best or trial.values[0] > best[-1].values[0]:
+                best.append(trial)
+        return self._candidates(best)
 
-    def _found(self, trial: FrozenTrial) -> Found:
-        return Found(trial.values[0], self.record.genotype(trial.params), trial.number,
-                     self._times[trial.user_attrs[ARCHITECTURE]])
+    def _candidates(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
+        times = Counter(self.architectures)
+        return [Candidate(trial.values[0], self.record.genotype(trial.params), trial.number,
+                          times[self.record.architecture(trial)]) for trial in trials]
 
     def summary(self, sampler: str, seconds: float) -> dict[str, Any]:
         """Return the results as plain data: ``best`` and the mean are None while nothing is completed.
 
         ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
-        that were tried in vain: in the end, ``trials`` are ``completed`` and ``given_up``.
+        whose attempts all failed: in the end, ``trials`` are ``completed`` and ``given_up``.
         ``repeated_last_500`` is the share of the last ones whose architecture had been drawn before.
         """
         best = self.top(1)
         last = self.rewards[-200:]
-        num_unique = self.num_unique
-        recent = min(_RECENT, len(num_unique))
-        new = num_unique[-1] - [0, *num_unique][-recent - 1] if recent else 0
+        num_unique = [0, *self.num_unique()]
+        recent = min(_RECENT, len(self.completed))
+        new = num_unique[-1] - num_unique[-recent - 1]
         return dict(
             trials=self.num_trials, completed=len(self.completed), failed=self.num_failed,
-            given_up=self.num_given_up, unique=num_unique[-1] if num_unique else 0,
+            given_up=self.num_given_up, unique=num_unique[-1],
             best=dict(reward=best[0].reward, genotype=best[0].genotype.to_dict()) if best else None,
             mean_reward_last_200=sum(last) / len(last) if last else None,
             repeated_last_500=1 - new / recent if recent else None,
@@ -121,14 +112,14 @@ class Results:
         if not top:
             return
         write_text(Path(work_dir) / 'best.json', top[0].genotype.to_json())
-        write_text(Path(work_dir) / 'top.json', json.dumps(
-            [dict(reward=found.reward, trial=found.trial, times=found.times,
-                  genotype=found.genotype.to_dict()) for found in top], indent=1) + '\n')
+        write_json(Path(work_dir) / 'top.json', [
+            dict(reward=one.reward, trial=one.trial, times=one.times, genotype=one.genotype.to_dict())
+            for one in top])
 
     def draw(self, work_dir: str | os.PathLike[str]) -> None:
         """Draw ``search.png`` and ``architectures.png``, if there is something to draw yet."""
         if self.completed:
-            draw_search(self.rewards, self.num_unique, Path(work_dir) / 'search.png')
+            draw_search(self.rewards, self.num_unique(), Path(work_dir) / 'search.png')
             draw_architectures(self.improvements(), Path(work_dir) / 'architectures.png')
 
 
@@ -139,62 +130,62 @@ def draw_search(rewards: Sequence[float], num_unique: Sequence[int],
     Args:
         rewards (Sequence[float]): Reward of each completed trial, in order.
         num_unique (Sequence[int]): Number of different architectures after each.
-        out (str | PathLike): Picture to write.
+        out (str | PathLike): Image to write.
     """
     figure = Figure(figsize=(12, 4.5), layout='constrained')
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
+    _draw_rewards(left, rewards)
     numbers = np.arange(1, len(rewards) + 1)
-    left.plot(numbers, rewards, '.', color='#7ba3d0', markersize=5, alpha=0.5, label='trial')
-    window = max(5, len(rewards) // 25)
-    if len(rewards) > window:
-        means = np.convolve(rewards, np.ones(window) / window, mode='valid')
-        left.plot(numbers[window - 1:], means, color='#1f4e8c', label=f'mean of the last {window}')
-    left.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2,
-              label='best so far')
-    left.set(xlabel='completed trials', ylabel='reward', title='Rewards')
-    left.set_ylim(top=left.get_ylim()[1] + 0.15 * np.ptp(left.get_ylim()))  # for the legend
-    left.legend(loc='upper left', ncols=3)
     right.plot(numbers, num_unique, color='#1f4e8c', label='different architectures')
     right.plot(numbers, numbers, color='#7b8794', linestyle='--', linewidth=1,
                label='if all were different')
-    right.set(xlabel='completed trials', ylabel='different architectures',
+    right.set(xlabel='completed trials', ylabel='different architectures', ylim=(0, None),
               title='Different architectures among all')
     right.legend(loc='upper left')
-    right.set_ylim(bottom=0)
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, len(rewards) + 1)
     figure.savefig(out, dpi=100)
 
 
-def draw_architectures(improvements: Sequence[Found], out: str | os.PathLike[str]) -> None:
+def _draw_rewards(axes: Axes, rewards: Sequence[float]) -> None:
+    numbers = np.arange(1, len(rewards) + 1)
+    axes.plot(numbers, rewards, '.', color='#7ba3d0', markersize=5, alpha=0.5, label='trial')
+    window = max(5, len(rewards) // 25)
+    if len(rewards) > window:
+        means = np.convolve(rewards, np.ones(window) / window, mode='valid')
+        axes.plot(numbers[window - 1:], means, color='#1f4e8c', label=f'mean of the last {window}')
+    axes.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2,
+              label='best so far')
+    axes.set(xlabel='completed trials', ylabel='reward', title='Rewards')
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.15 * np.ptp(axes.get_ylim()))  # for the legend
+    axes.legend(loc='upper left', ncols=3)
+
+
+def draw_architectures(improvements: Sequence[Candidate], out: str | os.PathLike[str]) -> None:
     """Draw the graphs of genotypes of rising reward, in the manner of Figure 7.
 
     Args:
-        improvements (Sequence[Found]): Genotypes of rising reward, of which up to six are drawn, the
-            first and the last among them.
-        out (str | PathLike): Picture to write.
+        improvements (Sequence[Candidate]): Genotypes of rising reward, of which up to six are drawn,
+            the first and the last among them.
+        out (str | PathLike): Image to write.
     """
     places = np.unique(np.linspace(0, len(improvements) - 1, min(_GRAPHS, len(improvements))).round())
-    shown = [improvements[int(place)] for place in places]
-    graphs = []
-    for letter, found in zip('abcdef', shown, strict=False):
-        figure = graph_figure(found.genotype,
-                              f'({letter}) reward {found.reward:.3f}, trial {found.trial}')
-        canvas = FigureCanvasAgg(figure)
-        figure.set_dpi(100)
-        canvas.draw()
-        graphs.append(np.asarray(canvas.buffer_rgba())[..., :3])
-    height, width = (max(graph.shape[side] for graph in graphs) for side in (0, 1))
-    columns = 1 if len(graphs) == 1 else 2
-    rows = -(-len(graphs) // columns)
-    sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)
-    for place, graph in enumerate(graphs):
-        row, column = divmod(place, columns)
-        sheet[row * height:row * height + graph.shape[0],
-              column * width:column * width + graph.shape[1]] = graph
-    figure = Figure(figsize=(sheet.shape[1] / 100, sheet.shape[0] / 100))
-    FigureCanvasAgg(figure)
-    figure.figimage(sheet)
+    num_columns = min(2, len(places))
+    num_rows = -(-len(places) // num_columns)
+    figure = Figure()
+    fill = dict(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=fill).ravel()
+    for axes in grid:
+        axes.axis('off')
+    for letter, place, axes in zip('abcdef', places, grid, strict=False):
+        one = improvements[int(place)]
+        draw_genotype_graph(axes, one.genotype, f'({letter}) reward {one.reward:.3f}, trial {one.trial}')
+    drawn = grid[:len(places)]
+    width, height = (max(np.ptp(limits) for limits in sides) for sides in (
+        [axes.get_xlim() for axes in drawn], [axes.get_ylim() for axes in drawn]))
+    for axes in drawn:  # one scale for all: a unit is an inch
+        left, top = axes.get_xlim()[0], axes.get_ylim()[1]
+        axes.set(xlim=(left, left + width), ylim=(top - height, top))
+    figure.set_size_inches(num_columns * width, num_rows * height)
     figure.savefig(out, dpi=100)

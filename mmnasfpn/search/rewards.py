@@ -1,4 +1,4 @@
-"""Rewards of genotypes: what a search looks for."""
+"""Rewards of genotypes: what a search maximises."""
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mmnasfpn.registry import class_of
 from mmnasfpn.search.space import SearchSpace
 
 #: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
-REWARDS = Registry('reward', scope='mmnasfpn', locations=['mmnasfpn.search.rewards'])
+REWARDS = Registry('reward', scope='mmnasfpn', locations=['mmnasfpn.search.proxy_task'])
 
 
 class Reward(ABC):
@@ -47,7 +47,7 @@ class Reward(ABC):
 
 
 def build_reward(cfg: Config, space: SearchSpace) -> Reward:
-    """Build the reward of a config, by default :class:`ProxyTask`.
+    """Build the reward of a config, by default the proxy task.
 
     Raises:
         ValueError: If there is no such reward, or its arguments do not fit.
@@ -105,56 +105,17 @@ class GenotypeMatch(Reward):
         return inputs + (cell.level == target.level) + (cell.op == target.op)
 
 
-@REWARDS.register_module()
-class ProxyTask(Reward):
-    """Train the config with a genotype, and return a metric of the held-out pictures (section 4.2).
-
-    It trains the whole schedule of the config, whose training and validation pictures it uses, and
-    evaluates at the end only. A detector that detects nothing has the reward 0.
-
-    Args:
-        metric (str): Name of the metric. Defaults to ``'coco/bbox_mAP'``, the AP.
-
-    Raises:
-        ValueError: If the config has no NASFPN neck of this package, or its neck does not have the
-            levels of the space.
-    """
-
-    def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP') -> None:
-        super().__init__(cfg, space)
-        self.metric = metric
-        self.checked: frozenset = frozenset()  # annotation files that were found sound
-        num_outs = nas_fpn_of(cfg).get('num_outs')
-        if num_outs != space.num_levels:
-            raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} '
-                             f'levels, {space.min_level} to {space.max_level}: make them agree')
-
-    def check(self) -> None:
-        """Draw missing shapes, and check data, neck and head against each other."""
-        from mmnasfpn.search.proxy_task import check_proxy_task
-        self.checked = check_proxy_task(self.cfg, self.space)
-
-    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
-        """Return the metric of the trained detector."""
-        from mmnasfpn.search.proxy_task import train_and_evaluate
-        metrics = train_and_evaluate(self.cfg, genotype, work_dir, self.checked)
-        if metrics and self.metric not in metrics:
-            raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
-                             f"returns {', '.join(sorted(metrics))}")
-        return metrics.get(self.metric, 0.0)  # MMDetection returns none where nothing is detected
-
-
 def nas_fpn_of(cfg: Config) -> ConfigDict:
     """Return the NASFPN neck of a config.
 
     Raises:
         ValueError: If it has none.
     """
-    from mmnasfpn.models.necks import NASFPN
     neck = (cfg.get('model') or {}).get('neck')
-    if not isinstance(neck, Mapping) or not issubclass(class_of(MODELS, neck, cfg), NASFPN):
+    if not isinstance(neck, Mapping) or not issubclass(
+            class_of(MODELS, neck, cfg), MODELS.get('mmnasfpn.NASFPN')):
         kind = neck.get('type') if isinstance(neck, Mapping) else None
         raise ValueError(f"the config's model.neck is of type {kind!r}, but a pyramid can only be "
-                         "searched for a neck of type 'mmnasfpn.NASFPN': see the README on how to give "
+                         "searched for a neck of type 'mmnasfpn.NASFPN': the README says how to give "
                          'your detector one')
     return neck

@@ -1,11 +1,9 @@
 """Search a pyramid: what ``tools/search.py`` does."""
 import hashlib
 import json
-import math
 import os
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,26 +14,19 @@ from optuna.trial import FrozenTrial
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_text
 from mmnasfpn.genotypes import get_genotype
-from mmnasfpn.search.evaluators import (
-    EVALUATORS,
-    Evaluator,
-    InProcessEvaluator,
-    LocalEvaluator,
-    Outcome,
-    RayEvaluator,
-    visible_gpus,
-)
+from mmnasfpn.search.evaluators import Evaluator, Outcome, make_evaluator
 from mmnasfpn.search.lock import only_one
 from mmnasfpn.search.progress import Progress
-from mmnasfpn.search.record import STUDY_NAME, Attempt, Record, is_given_up
+from mmnasfpn.search.record import Attempt, Record, is_given_up
 from mmnasfpn.search.results import Results
-from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
+from mmnasfpn.search.rewards import build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
+from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import storage_of
-from mmnasfpn.search.trials import ARCHITECTURE, REUSED_FROM
+from mmnasfpn.search.trials import REUSED_FROM
 
-#: How many trials a search has unless it is said: about as many as the paper's (Figure 5).
+#: Number of trials where neither the settings nor the config say it: about the paper's (Figure 5).
 NUM_TRIALS = 8000
 
 _NOT_COMPARED = ('work_dir', 'launcher', 'num_trials', 'search_space', 'reward', 'controller')
@@ -48,14 +39,11 @@ class SearchFailed(RuntimeError):  # noqa: N818
     """A search in which nothing can be evaluated: says why."""
 
 
-def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None = None,
-           num_workers: int | None = None, evaluator: str = 'local', sampler: str = 'controller',
-           storage: str | None = None, study_name: str = STUDY_NAME, seed: int = 0, max_retries: int = 2,
-           ray_address: str | None = None, resources: Mapping[str, float] | None = None,
-           trial_timeout: float | None = None) -> dict[str, Any]:
-    """Search a pyramid, or go on with a search that stopped.
+def search(cfg: Config, work_dir: str | os.PathLike[str],
+           settings: SearchSettings = SearchSettings()) -> dict[str, Any]:  # noqa: B008 (it is frozen)
+    """Search a pyramid, or continue a search that stopped.
 
-    It leaves ``best.json``, ``top.json``, ``search.png`` and ``architectures.png`` in the work dir, and
+    It writes ``best.json``, ``top.json``, ``search.png`` and ``architectures.png`` to the work dir, and
     each trial's log below ``trials/``.
 
     Args:
@@ -64,52 +52,31 @@ def search(cfg: Config, work_dir: str | os.PathLike[str], num_trials: int | None
             neck's genotype), ``reward`` (by default the proxy task), ``controller`` (arguments of
             :class:`ControllerSampler`) and ``num_trials``.
         work_dir (str | PathLike): Where to write. One search at a time in each.
-        num_trials (int | None): How many trials in all, those of earlier goes included. Defaults to
-            None: the config's ``num_trials``, or 8,000.
-        num_workers (int | None): How many trials at a time. Defaults to None: one for each GPU, or where
-            there are none, for each core; with Ray, as many as the cluster has room for.
-        evaluator (str): ``'local'`` or ``'ray'``.
-        sampler (str): One of :data:`mmnasfpn.search.samplers.SAMPLERS`.
-        storage (str | None): As for :func:`mmnasfpn.search.storage.open_storage`. Defaults to None:
-            ``search.db`` in the work dir, or where files cannot be locked, ``search.journal``.
-        study_name (str): Name of the study in the storage.
-        seed (int): Seed of the sampler.
-        max_retries (int): How often a trial that failed is tried again before it is given up.
-        ray_address (str | None): As for :class:`RayEvaluator`.
-        resources (Mapping | None): As for :class:`RayEvaluator`.
-        trial_timeout (float | None): How many seconds a trial may take before it is killed, which is a
-            failure. Defaults to None: no limit. Ignored for a reward that needs no process.
+        settings (SearchSettings): How to search.
 
     Returns:
         dict: As :meth:`Results.summary` returns it.
 
     Raises:
-        ValueError, FileNotFoundError: If the config, its data or an argument does not fit, or the work
-            dir or the storage is another search's. Nothing is written then.
-        SearchFailed: If the first trials fail, whatever is tried.
+        ValueError, FileNotFoundError: If the config or its data does not fit, or the work dir or the
+            storage is another search's. Nothing is written then.
+        SearchFailed: If the first trials fail, each time that they are tried.
     """
-    if evaluator not in EVALUATORS:
-        raise ValueError(f"evaluator is {evaluator!r}, but must be one of {', '.join(EVALUATORS)}")
-    num_trials = cfg.get('num_trials', NUM_TRIALS) if num_trials is None else num_trials
+    num_trials = settings.num_trials or cfg.get('num_trials', NUM_TRIALS)
     check_whole_number('num_trials', num_trials, 1)
-    check_whole_number('max_retries', max_retries, 0)
-    if trial_timeout is not None and not 0 < trial_timeout < math.inf:
-        raise ValueError(f'trial_timeout is {trial_timeout!r}, but must be a number of seconds above 0')
     space = space_of(cfg)
     reward = build_reward(cfg, space)
-    make_sampler(sampler, space, seed, 0, cfg.get('controller'))  # refuses what does not fit
+    make_sampler(settings.sampler, space, settings.seed, 0, cfg.get('controller'))  # refuses a misfit
     reward.check()
     work_dir = Path(work_dir)
-    with only_one(work_dir), closing(_make_evaluator(
-            reward, evaluator, num_workers, ray_address, resources, trial_timeout)) as workers:
+    with only_one(work_dir), closing(make_evaluator(reward, settings)) as evaluator:
         owner = _owner(work_dir)
-        record = Record(storage or storage_of(work_dir), space, _identity(cfg, space, sampler, seed),
-                        owner, study_name)
+        record = Record(settings.storage or storage_of(work_dir), space,
+                        _identity(cfg, space, settings), owner, settings.study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        record.use(make_sampler(sampler, space, seed, len(record.trials), cfg.get('controller'),
-                                owner if storage else ''))
-        return _Search(record, workers, num_trials, max_retries, work_dir, sampler,
-                       is_only_owner=storage is None).run()
+        record.use(make_sampler(settings.sampler, space, settings.seed, len(record.trials),
+                                cfg.get('controller'), owner if settings.storage else ''))
+        return _Search(record, evaluator, num_trials, work_dir, settings).run()
 
 
 def space_of(cfg: Config) -> SearchSpace:
@@ -128,13 +95,14 @@ def space_of(cfg: Config) -> SearchSpace:
         raise ValueError(f'search_space: {error}') from None
 
 
-def _identity(cfg: Config, space: SearchSpace, sampler: str, seed: int) -> dict[str, Any]:
-    """Return what makes this search this one: it cannot go on with anything else."""
+def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:
+    """Return what a search cannot be continued without: a record keeps it and refuses anything else."""
     rest = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_COMPARED}
     text = json.dumps(rest, sort_keys=True, default=repr)
     return dict(space=space.to_dict(), reward=json.loads(json.dumps(cfg.get('reward'), default=repr)),
-                sampler=sampler, controller=cfg.get('controller') if sampler == 'controller' else None,
-                seed=seed, config=hashlib.sha256(text.encode()).hexdigest()[:16])
+                sampler=settings.sampler, seed=settings.seed,
+                controller=cfg.get('controller') if settings.sampler == 'controller' else None,
+                config=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def _owner(work_dir: Path) -> str:
@@ -145,43 +113,32 @@ def _owner(work_dir: Path) -> str:
     return path.read_text()
 
 
-def _make_evaluator(reward: Reward, name: str, num_workers: int | None, ray_address: str | None,
-                    resources: Mapping[str, float] | None, trial_timeout: float | None) -> Evaluator:
-    if name == 'ray':
-        return RayEvaluator(reward, num_workers, ray_address, resources, trial_timeout)
-    if not reward.needs_process:
-        return InProcessEvaluator(reward, trial_timeout)
-    num_workers = num_workers or len(visible_gpus()) or len(os.sched_getaffinity(0))
-    return LocalEvaluator(reward, num_workers, trial_timeout)
-
-
 class _Search:
     """The loop: draw, evaluate, record."""
 
-    def __init__(self, record: Record, evaluator: Evaluator, num_trials: int, max_retries: int,
-                 work_dir: Path, sampler: str, is_only_owner: bool) -> None:
+    def __init__(self, record: Record, evaluator: Evaluator, num_trials: int, work_dir: Path,
+                 settings: SearchSettings) -> None:
         self.record = record
         self.evaluator = evaluator
         self.num_trials = num_trials
-        self.max_retries = max_retries
         self.work_dir = work_dir
-        self.sampler = sampler
-        self.is_only_owner = is_only_owner
-        self.before = record.seconds
+        self.sampler = settings.sampler
+        self.max_retries = settings.max_retries
+        self.is_only_owner = settings.storage is None
+        self.seconds_before = record.seconds
         self.start = self.noted = time.monotonic()
         self.running: dict[int, Attempt] = {}
         self.to_retry: list[FrozenTrial] = []
-        self.followers: dict[str, list[Attempt]] = {}  # of each architecture that is evaluated
+        self.waiting: dict[str, list[Attempt]] = {}  # for the reward of a running trial, by architecture
         self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
-        self.num_given_up_now = 0  # in this go
+        self.num_given_up_now = 0  # in this run
 
     def run(self) -> dict[str, Any]:
         self.to_retry = self.record.recover(self.max_retries, self.is_only_owner)
         results = self._read_record()
         results.write(self.work_dir)
         self.best = max(results.rewards, default=None)
-        with Progress(self.num_trials, results.rewards,
-                      [trial.user_attrs[ARCHITECTURE] for trial in results.completed],
+        with Progress(self.num_trials, results.rewards, results.architectures,
                       self.num_given_up) as progress:
             self.progress = progress
             try:
@@ -189,7 +146,7 @@ class _Search:
                     self._fill_workers()
                     for outcome in self.evaluator.wait(_WAIT if self.running else 0):
                         self._take(outcome)
-                    self._note()
+                    self._note_seconds()
             finally:
                 self.record.note_seconds(self._seconds())
                 results = Results(self.record, self.max_retries)
@@ -203,40 +160,41 @@ class _Search:
         results = Results(self.record, self.max_retries)
         self.num_completed = len(results.completed)
         self.num_given_up = results.num_given_up
-        for trial, reward in zip(results.completed, results.rewards, strict=True):
+        for trial, reward, architecture in zip(results.completed, results.rewards,
+                                               results.architectures, strict=True):
             if REUSED_FROM not in trial.user_attrs:
-                self.evaluated[trial.user_attrs[ARCHITECTURE]] = (trial.number, reward)
+                self.evaluated[architecture] = (trial.number, reward)
         return results
 
     def _num_over(self) -> int:
         return self.num_completed + self.num_given_up
 
     def _seconds(self) -> float:
-        return self.before + time.monotonic() - self.start
+        return self.seconds_before + time.monotonic() - self.start
 
-    def _note(self) -> None:
+    def _note_seconds(self) -> None:
         if time.monotonic() - self.noted > _NOTE_EVERY:
             self.noted = time.monotonic()
             self.record.note_seconds(self._seconds())
 
     def _fill_workers(self) -> None:
         while True:
-            num_followers = sum(map(len, self.followers.values()))
-            # With as many followers, the controller draws little else for now: let it learn first.
-            if max(len(self.running), num_followers) >= self.evaluator.num_workers:
+            num_waiting = sum(map(len, self.waiting.values()))
+            # With as many waiting, the controller draws little else for now: let it learn first.
+            if max(len(self.running), num_waiting) >= self.evaluator.num_workers:
                 return
             if not self.is_only_owner:
                 self._read_record()
-            if self._num_over() + len(self.running) + num_followers >= self.num_trials:
+            if self._num_over() + len(self.running) + num_waiting >= self.num_trials:
                 return
             self._begin(self.record.retry(self.to_retry.pop(0)) if self.to_retry else self.record.draw())
 
     def _begin(self, attempt: Attempt) -> None:
-        """Evaluate an attempt, or let it have the reward of one of the same architecture."""
+        """Evaluate an attempt, or give it the reward of one of the same architecture."""
         if attempt.architecture in self.evaluated:
             self._complete(attempt, *self.evaluated[attempt.architecture])
         elif any(attempt.architecture == other.architecture for other in self.running.values()):
-            self.followers.setdefault(attempt.architecture, []).append(attempt)
+            self.waiting.setdefault(attempt.architecture, []).append(attempt)
         else:
             self.running[attempt.number] = attempt
             self.evaluator.submit(attempt.number, attempt.genotype,
@@ -244,14 +202,14 @@ class _Search:
 
     def _take(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.number)
-        followers = self.followers.pop(attempt.architecture, [])
+        waiting = self.waiting.pop(attempt.architecture, [])
         if outcome.reward is not None:
             self.evaluated[attempt.architecture] = (attempt.number, outcome.reward)
             self._complete(attempt, attempt.number, outcome.reward)
         else:
             self._fail(attempt, outcome.reason)
-        for follower in followers:
-            self._begin(follower)
+        for other in waiting:
+            self._begin(other)
 
     def _complete(self, attempt: Attempt, evaluated_by: int, reward: float) -> None:
         self.record.complete(attempt.number, reward,
@@ -265,14 +223,14 @@ class _Search:
     def _fail(self, attempt: Attempt, reason: str) -> None:
         trial = self.record.fail(attempt, reason)
         if not is_given_up(trial, self.max_retries):
-            self.progress.say(f'trial {attempt.number} failed, it is tried again: {reason}')
+            self.progress.say(f'trial {attempt.number} failed and is tried again: {reason}')
             self.to_retry.append(trial)
             return
         self.progress.say(f'trial {attempt.number} failed {attempt.failures + 1} times and is given up: '
                           f'{reason}')
         self.num_given_up += 1
         self.num_given_up_now += 1
-        self.progress.give_up()
+        self.progress.end_trial()
         if not self.num_completed and self.num_given_up_now >= min(_GIVE_UP_ALL, self.num_trials):
             raise self._all_failed(reason)
 

@@ -18,17 +18,15 @@ from torch import Tensor
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.search.controller import Controller
 from mmnasfpn.search.ppo import advantages, moving_baseline, ppo_loss
+from mmnasfpn.search.settings import SAMPLERS
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.trials import draw_number
-
-#: Names for ``--sampler``.
-SAMPLERS = ('controller', 'random', 'tpe', 'nsgaii')
 
 #: System attribute of a trial: how often the controller had learned when it drew the trial.
 _POLICY = 'mmnasfpn:policy'
 #: System attribute of a trial: the actions that were fixed when the controller drew the others, by name.
 _FIXED = 'mmnasfpn:fixed'
-#: Values of larger magnitude teach nothing: float32 does not hold their squares.
+#: Values of larger magnitude are not learned from: float32 does not hold their squares.
 _LARGEST_VALUE = 1e18
 
 #: Held while the number of threads is changed: it is one for the whole process.
@@ -64,30 +62,28 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
             raise ValueError(f'controller: {error}') from None
     if name not in SAMPLERS:
         raise ValueError(f"sampler is {name!r}, but must be one of {', '.join(SAMPLERS)}")
-    seed = random.Random(f'{seed} {num_trials} {owner}').getrandbits(32)
-    if name == 'random':
-        return RandomSampler(seed=seed)
-    return TPESampler(seed=seed) if name == 'tpe' else NSGAIISampler(seed=seed)
+    optunas = dict(random=RandomSampler, tpe=TPESampler, nsgaii=NSGAIISampler)
+    return optunas[name](seed=random.Random(f'{seed} {num_trials} {owner}').getrandbits(32))
 
 
 class ControllerSampler(BaseSampler):
     """Draw trials from the controller, which learns from completed ones by PPO (section 4.2).
 
     It learns each time that ``batch_size`` more trials are completed, in the order in which they
-    completed. All that it is follows from the seed and the record: a new sampler on an old study learns
-    what it had learned, and draws what it would have drawn. So a sampler is for one study.
+    completed. Its state follows from the seed and the record: a new sampler on an old study learns
+    what the old one had learned, and draws what it would have drawn. So a sampler is for one study.
 
-    It is a sampler like Optuna's own, also for ``study.optimize`` with several threads. Then:
+    It works with ``study.optimize`` and several threads, as Optuna's own samplers do:
 
-    - It raises the value of a study that maximises, and lowers that of one that minimises.
+    - It maximises or minimises as the study does.
     - A parameter that is not a decision of the space is drawn at random, by seed, trial and name.
-    - What :class:`optuna.samplers.PartialFixedSampler` or ``study.enqueue_trial`` fixes is given to the
-      controller, which draws the other decisions to go with it, and learns from those only.
-    - A trial teaches nothing where it failed or was pruned; where its value is infinite or beyond ±1e18;
-      where it lacks a decision, or has other choices for one; where all its decisions were fixed, or
-      one of them by a sampler that does not say how.
+    - Decisions that :class:`optuna.samplers.PartialFixedSampler` or ``study.enqueue_trial`` fixes stay
+      as they are. The controller draws the others given these, and learns from the others only.
+    - It does not learn from a trial that failed or was pruned; whose value is infinite or beyond ±1e18;
+      that lacks a decision, or has other choices for one; whose decisions were all fixed, or one of them
+      by a sampler that does not say how.
 
-    Its arguments were chosen by experiment: see ``docs/search.md``.
+    Its defaults were chosen by experiment: see ``docs/search.md``.
 
     Args:
         space (SearchSpace): What to draw from.
@@ -101,9 +97,8 @@ class ControllerSampler(BaseSampler):
         max_grad_norm (float): Norm to which gradients are clipped. Defaults to 1.
         hidden_size (int): Size of the LSTM. Defaults to 100.
         max_lag (int): How often the controller may have learned between the draw of a trial and its
-            completion; it learns nothing from a trial that took longer. Defaults to 20.
-        owner (str): Who draws, where several controllers of one seed draw for one record. Defaults to
-            ``''``.
+            completion; it does not learn from a trial that took longer. Defaults to 20.
+        owner (str): Who draws, where several controllers of one seed draw for one record.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -117,13 +112,11 @@ class ControllerSampler(BaseSampler):
                 ('seed', seed, 0), ('batch_size', batch_size, 2), ('epochs', epochs, 1),
                 ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
             check_whole_number(name, number, least)
-        for name, value, low, high in (
-                ('lr', lr, 0, math.inf), ('clip', clip, 0, math.inf),
-                ('max_grad_norm', max_grad_norm, 0, math.inf),
-                ('entropy_weight', entropy_weight, 0, math.inf),
-                ('baseline_decay', baseline_decay, 0, 1)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise ValueError(f'{name} is {value!r}, but must be a number in {low}..{high}')
+        for name, value in (('lr', lr), ('clip', clip), ('max_grad_norm', max_grad_norm),
+                            ('entropy_weight', entropy_weight), ('baseline_decay', baseline_decay)):
+            high = 1 if name == 'baseline_decay' else math.inf
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+                raise ValueError(f'{name} is {value!r}, but must be a number in 0..{high}')
         self.space = space
         self.seed = seed
         self.batch_size = batch_size
@@ -143,12 +136,12 @@ class ControllerSampler(BaseSampler):
         self._distributions = distributions(space)
         # The weights after each time that it learned, the last ones.
         self._policies = {0: self._weights()}
-        self._learned: set[int] = set()  # numbers of the trials that were learned from or passed over
+        self._seen: set[int] = set()  # numbers of the trials that were learned from or skipped
         self._waiting: list[FrozenTrial] = []
         self._lock = threading.RLock()  # of all that learning changes
 
     def __getstate__(self) -> dict[str, Any]:
-        # Optuna's users pickle samplers; a lock cannot be.
+        # Samplers are pickled; a lock cannot be.
         return {name: value for name, value in self.__dict__.items() if name != '_lock'}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -193,8 +186,7 @@ class ControllerSampler(BaseSampler):
             trials (Sequence[FrozenTrial]): All trials of the study.
             number (int | None): Number of the trial. Defaults to None: that of the next one.
             direction (StudyDirection): Whether the study maximises, the default, or minimises.
-            fixed (Mapping[str, int]): Actions that are not to be drawn, by the names of their decisions.
-                Defaults to none.
+            fixed (Mapping[str, int]): Actions that are not drawn, by the names of their decisions.
 
         Returns:
             tuple[dict, dict]: Its parameters, and the system attributes that it must be given.
@@ -215,8 +207,8 @@ class ControllerSampler(BaseSampler):
                            param_distribution: BaseDistribution) -> Any:
         """Draw a parameter that is not a decision of the space, at random.
 
-        What it draws follows from the seed, the trial's number and the parameter's name: there is no
-        random state that a new sampler would have to restore, or that threads would share.
+        The draw follows from the seed, the trial's number and the parameter's name, so that there is no
+        random state to restore, or for threads to share.
 
         Raises:
             ValueError: If the study has several objectives.
@@ -233,21 +225,19 @@ class ControllerSampler(BaseSampler):
             trials (Sequence[FrozenTrial]): All trials of the study.
             direction (StudyDirection): Whether the study maximises, the default, or minimises.
         """
-        with self._lock:
+        with self._lock, _one_thread():
             new = [trial for trial in trials
-                   if trial.state is TrialState.COMPLETE and trial.number not in self._learned]
-            new.sort(key=lambda trial: (trial.datetime_complete, trial.number))
-            for trial in new:
-                self._learned.add(trial.number)
-                if self._teaches(trial):
+                   if trial.state is TrialState.COMPLETE and trial.number not in self._seen]
+            for trial in sorted(new, key=lambda trial: (trial.datetime_complete, trial.number)):
+                self._seen.add(trial.number)
+                if self._is_usable(trial):
                     self._waiting.append(trial)
-                    if len(self._waiting) == self.batch_size:
-                        with _one_thread():
-                            self._update(self._waiting, direction)
-                        self._waiting = []
+                if len(self._waiting) == self.batch_size:
+                    self._update(self._waiting, direction)
+                    self._waiting = []
 
-    def _teaches(self, trial: FrozenTrial) -> bool:
-        """Say whether a completed trial is one that can be learned from."""
+    def _is_usable(self, trial: FrozenTrial) -> bool:
+        """Say whether a completed trial is one to learn from."""
         fixed = trial.system_attrs.get(_FIXED, {})
         return (trial.system_attrs.get(_POLICY, -1) in self._policies
                 and len(trial.values) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
@@ -275,24 +265,17 @@ class ControllerSampler(BaseSampler):
         return random.Random(f'{self.seed} {what} {self.owner}').getrandbits(32)
 
     def _update(self, batch: Sequence[FrozenTrial], direction: StudyDirection) -> None:
-        rewards = torch.tensor([trial.value for trial in batch])  # (B,)
-        if direction is StudyDirection.MINIMIZE:
-            rewards = -rewards
         actions = torch.tensor(  # (B, T)
             [[trial.params[name] for name in self._names] for trial in batch])
-        drawn = torch.tensor(  # (B, T)
+        is_drawn = torch.tensor(  # (B, T)
             [[name not in trial.system_attrs.get(_FIXED, {}) for name in self._names]
              for trial in batch])
-        policies = [trial.system_attrs[_POLICY] for trial in batch]
-        if self.baseline is None:
-            self.baseline = moving_baseline(None, rewards, self.baseline_decay)
-        advantage = advantages(rewards, self.baseline)
-        self.baseline = moving_baseline(self.baseline, rewards, self.baseline_decay)
-        old_log_probs = self._old_log_probs(actions, policies)
+        advantage = self._advantages(batch, direction)  # (B,)
+        old_log_probs = self._old_log_probs(actions, [trial.system_attrs[_POLICY] for trial in batch])
         for _ in range(self.epochs):
             decided = self.controller(actions)
             # The ratio of an action that was not drawn stays at 1: it has no gradient.
-            log_probs = torch.where(drawn, decided.log_probs, old_log_probs)  # (B, T)
+            log_probs = torch.where(is_drawn, decided.log_probs, old_log_probs)  # (B, T)
             loss = ppo_loss(log_probs, old_log_probs, advantage, decided.entropies, self.clip,
                             self.entropy_weight)
             self.optimizer.zero_grad()
@@ -302,6 +285,17 @@ class ControllerSampler(BaseSampler):
         number = self.num_updates + 1
         self._policies[number] = self._weights()
         self._policies.pop(number - self.max_lag - 1, None)
+
+    def _advantages(self, batch: Sequence[FrozenTrial], direction: StudyDirection) -> Tensor:
+        """Return the advantages of a batch, (B,), and move the baseline on."""
+        rewards = torch.tensor([trial.value for trial in batch])
+        if direction is StudyDirection.MINIMIZE:
+            rewards = -rewards
+        if self.baseline is None:
+            self.baseline = moving_baseline(None, rewards, self.baseline_decay)
+        result = advantages(rewards, self.baseline)
+        self.baseline = moving_baseline(self.baseline, rewards, self.baseline_decay)
+        return result
 
     def _old_log_probs(self, actions: Tensor, policies: Sequence[int]) -> Tensor:
         """Score each row under the policy that drew it, (B, T).

@@ -1,4 +1,5 @@
 """The search space of pyramids (section 3.1) and its generalisations."""
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Decision:
         return f'cell_{self.cell}_{self.step}'
 
 
+@dataclass(frozen=True)
 class SearchSpace:
     """The pyramids that can be found: how many cells, and what each may be.
 
@@ -62,29 +64,20 @@ class SearchSpace:
         True
     """
 
-    def __init__(self, min_level: int = 3, max_level: int = 7, num_intermediate: int = 2,
-                 intermediate_levels: Sequence[int] | Sequence[Sequence[int]] | None = None,
-                 ops: Sequence[str] = OPS) -> None:
-        check_whole_number('min_level', min_level, 0)
-        check_whole_number('max_level', max_level, 0)
-        check_whole_number('num_intermediate', num_intermediate, 0)
-        if max_level <= min_level:
-            raise ValueError(f'max_level is {max_level}: the space holds no genotype; it must be above '
-                             f'min_level, {min_level}')
-        self.min_level = min_level
-        self.max_level = max_level
-        self.num_intermediate = num_intermediate
-        self.ops = _some_of('ops', ops, OPS)
-        self.intermediate_levels = self._levels_of_each(intermediate_levels)
+    min_level: int = 3
+    max_level: int = 7
+    num_intermediate: int = 2
+    intermediate_levels: Any = None
+    ops: Sequence[str] = OPS
 
-    def __repr__(self) -> str:
-        return f"SearchSpace({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchSpace) and self.to_dict() == other.to_dict()
-
-    def __hash__(self) -> int:
-        return hash((self.min_level, self.max_level, self.intermediate_levels, self.ops))
+    def __post_init__(self) -> None:
+        for name in ('min_level', 'max_level', 'num_intermediate'):
+            check_whole_number(name, getattr(self, name), 0)
+        if self.max_level <= self.min_level:
+            raise ValueError(f'max_level is {self.max_level}: the space holds no genotype; it must be '
+                             f'above min_level, {self.min_level}')
+        object.__setattr__(self, 'ops', _some_of('ops', self.ops, OPS))
+        object.__setattr__(self, 'intermediate_levels', self._levels_of_each(self.intermediate_levels))
 
     def to_dict(self) -> dict:
         """Return the arguments that make this space, as plain data."""
@@ -111,29 +104,20 @@ class SearchSpace:
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
         """What is decided, in order: the four :data:`STEPS` of each cell in turn."""
-        decisions = []
-        for cell in range(self.num_cells):
-            nodes = self.num_levels + cell
-            levels = (len(self.intermediate_levels[cell]) if cell < self.num_intermediate
-                      else self.num_cells - cell)
-            counts = (nodes, nodes - 1, levels, len(self.ops))
-            decisions += [Decision(cell, step, count) for step, count in zip(STEPS, counts, strict=True)]
-        return tuple(decisions)
+        counts = [len(options) for options in self.options([0] * 4 * self.num_cells)]
+        return tuple(Decision(index // 4, STEPS[index % 4], count) for index, count in enumerate(counts))
 
     def levels_of(self, cell: int) -> tuple[int, ...]:
         """Return the levels that a cell may have, those that earlier outputs take included."""
         return self.intermediate_levels[cell] if cell < self.num_intermediate else tuple(self.levels)
 
     def size(self) -> int:
-        """Return the number of genotypes, where the order of a cell's two inputs does not count.
+        """Return the number of genotypes, the order of a cell's two inputs not counted.
 
-        It does make a difference in ``gp`` at equal levels, and different genotypes may be the same
-        architecture (see :func:`mmnasfpn.search.canonical`): the figure is the one usually given.
+        That is the number usually given. The order matters in ``gp`` at equal levels, and different
+        genotypes may be one architecture (see :func:`mmnasfpn.search.architecture_hash`).
         """
-        size = 1
-        for decision in self.decisions:
-            size *= decision.num_actions
-        return size // 2 ** self.num_cells
+        return math.prod(decision.num_actions for decision in self.decisions) // 2 ** self.num_cells
 
     def sample(self, rng: random.Random) -> Genotype:
         """Draw a genotype, each with the same probability.
@@ -143,7 +127,7 @@ class SearchSpace:
         """
         return self.decode([rng.randrange(decision.num_actions) for decision in self.decisions])
 
-    def options(self, actions: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    def options(self, actions: Sequence[int]) -> Iterator[Sequence[Any]]:
         """Yield for each decision what its actions stand for, given the actions before it.
 
         These are node numbers for the inputs, levels, or names of ops, in the order of the actions.

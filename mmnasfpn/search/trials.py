@@ -1,4 +1,4 @@
-"""What the trials of a record say about themselves: their attributes."""
+"""Attributes of the trials of a record, and what follows from them."""
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -32,9 +32,8 @@ def is_draw(trial: FrozenTrial, num_decisions: int) -> bool:
 def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) -> int:
     """Return how many draws there were before a trial.
 
-    That is its number, less the trials before it that repeat a draw and those that were cut before they
-    were drawn: in a search that was killed and continued, the next trial then draws what it would have
-    drawn without the cut.
+    That is its number, less the trials before it that repeat a draw or were interrupted while they were
+    drawn. So a search that was killed and continued draws what it would have drawn without.
 
     Args:
         number (int): Number of the trial.

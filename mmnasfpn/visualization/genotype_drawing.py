@@ -101,13 +101,24 @@ def _save(make: Callable[[Genotype, str | None], Figure], genotype: Genotype,
 
 def graph_figure(genotype: Genotype, title: str | None = None) -> Figure:
     """Make the figure of :func:`draw_graph`. One unit of its axes is one inch."""
+    return _figure_of(lambda axes: draw_genotype_graph(axes, genotype, title))
+
+
+def draw_genotype_graph(axes: Axes, genotype: Genotype, title: str | None = None) -> None:
+    """Draw the graph of :func:`draw_graph` into axes, whose limits become its size in inches.
+
+    Args:
+        axes (Axes): Where to draw.
+        genotype (Genotype): What to draw.
+        title (str | None): Text above the drawing. Defaults to None, for none.
+    """
     layout = lay_out_graph(genotype)
     points = np.concatenate([arrow.points for arrow in layout.arrows]
                             + [[(dot.x, dot.y)] for dot in layout.dots])
     bottom, top = points[:, 1].min() - RING_RADIUS, points[:, 1].max() + RING_RADIUS
     right = layout.dots[-1].x + RING_RADIUS
-    figure, axes = _sheet((-RING_RADIUS - _LABELS, right), (bottom, top),
-                          _graph_legend(genotype, layout), title)
+    _fit_sheet(axes, (-RING_RADIUS - _LABELS, right), (bottom, top), _graph_legend(genotype, layout),
+               title)
     for level in genotype.levels:
         y = layout.dots[level - genotype.min_level].y
         axes.plot([-RING_RADIUS, right], [y, y], color=_GUIDE, linewidth=1, zorder=0)
@@ -117,12 +128,19 @@ def graph_figure(genotype: Genotype, title: str | None = None) -> Figure:
         _draw_arrow(axes, arrow.points, connection.is_loose_end, connection.is_gate)
     for dot in layout.dots:
         _draw_dot(axes, dot, str(dot.node))
+
+
+def _figure_of(draw: Callable[[Axes], None]) -> Figure:
+    figure = Figure()
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw(axes)
+    figure.set_size_inches(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim()))
     return figure
 
 
-def _sheet(across: tuple[float, float], upward: tuple[float, float],
-           entries: Sequence[tuple[_Mark, str]], title: str | None) -> tuple[Figure, Axes]:
-    """Make axes, in inches, around a drawing of this extent, with its title and its legend."""
+def _fit_sheet(axes: Axes, across: tuple[float, float], upward: tuple[float, float],
+               entries: Sequence[tuple[_Mark, str]], title: str | None) -> None:
+    """Set the limits, in inches, around a drawing of this extent, and add its title and its legend."""
     left, right, bottom, top = *across, *upward
     per_row = max(2, min(len(entries), int((right - left) / _ENTRY[0])))
     right = max(right, left + per_row * _ENTRY[0])
@@ -131,8 +149,6 @@ def _sheet(across: tuple[float, float], upward: tuple[float, float],
     bottom = legend_top - rows * _ENTRY[1] - 0.1
     top += _TITLE if title else 0
     left, right, bottom, top = left - _MARGIN, right + _MARGIN, bottom - _MARGIN / 2, top + _MARGIN
-    figure = Figure(figsize=(right - left, top - bottom))
-    axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.axis('off')
     if title:
@@ -141,7 +157,6 @@ def _sheet(across: tuple[float, float], upward: tuple[float, float],
                   horizontalalignment='center', verticalalignment='top')
     axes.plot([left + _MARGIN, right - _MARGIN], [legend_top, legend_top], color=_GUIDE, linewidth=1)
     _draw_legend(axes, entries, per_row, across[0], legend_top - 0.1)
-    return figure, axes
 
 
 def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int, left: float,
@@ -155,10 +170,14 @@ def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int,
 
 
 def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
-    """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch.
+    """Make the figure of :func:`draw_boxes`. One unit of its axes is one inch."""
+    return _figure_of(lambda axes: _draw_boxes(axes, genotype, title))
 
-    Boxes stand where the graph has its dots, on a grid of larger columns and rows, and within them,
-    so that no arrow runs through a box.
+
+def _draw_boxes(axes: Axes, genotype: Genotype, title: str | None) -> None:
+    """Draw boxes where the graph has its dots, on larger columns and rows, and within these dots.
+
+    So no arrow runs through a box.
     """
     layout = lay_out_graph(genotype)
     boxes = [_Box(dot.x * _BOXES_SCALE[0], dot.y * _BOXES_SCALE[1], _rows_of_box(genotype, dot))
@@ -166,8 +185,8 @@ def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
     arrows = [arrow.points * _BOXES_SCALE for arrow in layout.arrows]
     heights = [y for points in arrows for y in points[:, 1]] + [y for box in boxes for y in box.edges]
     left, right = -BOX_WIDTH / 2, boxes[-1].x + BOX_WIDTH / 2
-    figure, axes = _sheet((left - _LABELS, right), (min(heights), max(heights)),
-                          _boxes_legend(genotype), title)
+    _fit_sheet(axes, (left - _LABELS, right), (min(heights), max(heights)), _boxes_legend(genotype),
+               title)
     for level in genotype.levels:
         _draw_level(axes, level, left - _LABELS, boxes[level - genotype.min_level].y)
     for arrow, points in zip(layout.arrows, arrows, strict=True):
@@ -177,7 +196,6 @@ def boxes_figure(genotype: Genotype, title: str | None = None) -> Figure:
                     connection.is_gate)
     for box in boxes:
         _draw_box(axes, box)
-    return figure
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,17 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import tests.test_search.rewards  # noqa: F401
-from mmnasfpn.search.run import search
+from mmnasfpn.search import run
+from mmnasfpn.search.settings import SearchSettings
 from tests.conftest import REPO
 
 MATCH = REPO / 'configs/nasfpn/search/match.py'
 #: A controller that learns often.
 OFTEN = dict(batch_size=4, hidden_size=16)
+
+
+def search(config, work_dir, num_trials=None, **options):
+    return run.search(config, work_dir, SearchSettings(num_trials, **options))
 
 
 def match_config(**changes):

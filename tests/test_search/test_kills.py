@@ -5,13 +5,13 @@ import time
 import pytest
 from optuna.trial import TrialState
 
-from mmnasfpn.search.run import search
 from tests.test_search.searches import (
     completed,
     kill,
     match_config,
     retries_of,
     scripted_config,
+    search,
     start,
     trials_of,
     wait_for,

@@ -13,6 +13,7 @@ from filelock import MarkerSoftFileLock
 from mmnasfpn.search import lock as module
 from mmnasfpn.search.lock import only_one
 from tests.conftest import REPO
+from tests.test_search.searches import MATCH
 
 NO_PROCESS = 2**22 + 1  # above the largest number of a process
 
@@ -163,7 +164,8 @@ def test_of_several_that_find_a_dead_owner_at_once_one_wins(text, work_dir):
 
 def test_the_tool_names_what_to_install_where_filelock_is_missing_or_old(tmp_path, tool_env):
     (tmp_path / 'filelock.py').touch()
-    done = subprocess.run([sys.executable, 'tools/search.py', '--help'], text=True, capture_output=True,
-                          cwd=REPO, env={**tool_env, 'PYTHONPATH': f'{tmp_path}:{REPO}'}, check=False)
+    done = subprocess.run([sys.executable, 'tools/search.py', MATCH, '--work-dir', tmp_path / 'w'],
+                          text=True, capture_output=True, cwd=REPO, check=False,
+                          env={**tool_env, 'PYTHONPATH': f'{tmp_path}:{REPO}'})
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
         1, "search.py: error: this needs filelock: pip install 'mmnasfpn[search]'")

@@ -5,8 +5,7 @@ import pytest
 
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace
-from mmnasfpn.search.run import search
-from tests.test_search.searches import completed, counts_of, match_config
+from tests.test_search.searches import completed, counts_of, match_config, search
 
 
 def test_a_search_leaves_its_results(tmp_path):

@@ -2,9 +2,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import optuna
 import pytest
@@ -13,9 +15,8 @@ from optuna.trial import TrialState
 
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
-from mmnasfpn.search import canonical
 from mmnasfpn.search.record import RecordError
-from mmnasfpn.search.run import SearchFailed, search
+from mmnasfpn.search.run import SearchFailed
 from tests.conftest import DEMO_CONFIG, REPO, run_python
 from tests.test_search.searches import (
     MATCH,
@@ -26,6 +27,7 @@ from tests.test_search.searches import (
     retries_of,
     scripted_config,
     scripted_search,
+    search,
     start,
     trials_of,
     wait_for,
@@ -60,6 +62,20 @@ def test_a_repeated_architecture_reuses_its_reward_and_is_counted(tmp_path):
     for trials in by_architecture.values():
         assert len({trial.value for trial in trials}) == 1
         assert ['reused_from' in trial.user_attrs for trial in trials].count(False) == 1
+
+
+def test_a_record_with_hashes_of_an_earlier_version_goes_on_exactly(tmp_path):
+    scripted_search(tmp_path, {}, 15, num_workers=1)
+    with closing(sqlite3.connect(tmp_path / 'w/search.db')) as connection, connection:
+        changed = connection.execute("UPDATE trial_user_attributes SET value_json = '\"earlier\"' "
+                                     "WHERE key = 'architecture'")
+        assert changed.rowcount == 15
+    summary = scripted_search(tmp_path, {}, 30, num_workers=1)
+    assert len(list((tmp_path / 'calls').iterdir())) == summary['unique'] < 30
+    uncut = scripted_search(tmp_path / 'uncut', {}, 30, num_workers=1)
+    assert summary['unique'] == uncut['unique'] and summary['best'] == uncut['best']
+    assert [(trial.params, trial.value) for trial in completed(tmp_path / 'w')] == [
+        (trial.params, trial.value) for trial in completed(tmp_path / 'uncut/w')]
 
 
 @pytest.mark.parametrize('folder', ["a %20 b?c#ü [x] 'q'", '{0} {SCHEMA_VERSION} "%s" &;:@=+\\'])
@@ -326,4 +342,4 @@ def test_a_genotype_that_was_found_is_one_line_of_config(tmp_path):
     from mmengine.registry import MODELS, init_default_scope
     init_default_scope('mmdet')
     neck = MODELS.build(Config.fromfile(child).model.neck)
-    assert canonical(neck.genotype) == canonical(get_genotype(tmp_path / 'best.json'))
+    assert neck.genotype == get_genotype(tmp_path / 'best.json')

@@ -60,9 +60,9 @@ class Noting(ControllerSampler):
         super().__init__(*args, **kwargs)
         self.taught = []
 
-    def _teaches(self, trial):
+    def _is_usable(self, trial):
         time.sleep(0.001)  # others run meanwhile
-        return super()._teaches(trial)
+        return super()._is_usable(trial)
 
     def _update(self, batch, direction):
         self.taught += [trial.number for trial in batch]
@@ -196,7 +196,7 @@ def test_to_minimise_is_to_maximise_the_negative_value():
 
 @pytest.mark.parametrize('value', HUGE)
 @pytest.mark.parametrize('direction', ['maximize', 'minimize'])
-def test_a_value_that_is_infinite_or_huge_teaches_nothing(value, direction):
+def test_a_value_that_is_infinite_or_huge_is_usable_nothing(value, direction):
     sampler = ControllerSampler(SPACE, **SMALL)
     study = study_of(sampler, 6, lambda trial: value if suggest(trial) else 0, direction)
     assert learn_all(sampler, study) == 0

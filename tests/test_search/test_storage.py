@@ -6,9 +6,8 @@ import optuna
 import pytest
 from sqlalchemy import make_url
 
-from mmnasfpn.search.run import search
 from mmnasfpn.search.storage import RecordError, open_storage, sqlite_url, storage_of
-from tests.test_search.searches import completed, forbid_file_locks, match_config, trials_of
+from tests.test_search.searches import completed, forbid_file_locks, match_config, search, trials_of
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
 
@@ -48,7 +47,7 @@ def test_a_lock_of_the_journal_that_a_killed_search_left_does_not_hold_up_the_ne
     (tmp_path / 'search.journal.lock').touch()
     start = time.monotonic()
     assert search(match_config(), tmp_path, 6)['completed'] == 6
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # Optuna waits for 30
 
 
 @pytest.mark.parametrize('cut', ['in the last line', 'in the first line'])
