@@ -21,8 +21,8 @@ class BuildPy(build_py):
         if not self.editable_mode:
             copy = Path(self.build_lib) / '_mmnasfpn_mim' / '.mim'
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(Path('mmnasfpn') / '.mim', copy,
-                            ignore=shutil.ignore_patterns('__pycache__', 'make_env.sh', 'paper_table.py'))
+            shutil.copytree(Path('mmnasfpn') / '.mim', copy, ignore=shutil.ignore_patterns(
+                '__pycache__', 'make_env.sh', 'paper_table.py'))
 
 
 setup(cmdclass=dict(build_py=BuildPy))
