@@ -15,6 +15,7 @@ release = version = re.search(r"'(.+)'", (REPOSITORY / 'mmnasfpn/version.py').re
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
 exclude_patterns = ['_build', 'search.md']
+highlight_language = 'none'  # of blocks that do not name theirs
 html_theme = 'furo'
 html_title = f'mmnasfpn {version}'
 html_static_path = ['_static']
