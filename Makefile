@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: env demo test test-upstream lint clean-demo
+.PHONY: env demo test test-upstream lint docs dist clean-demo
 
 env:
 	@PYTHON="$(PYTHON)" bash tools/make_env.sh
@@ -26,3 +26,14 @@ test-upstream:
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Warnings are errors. No network is needed.
+docs: env
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'make docs: Sphinx needs Python 3.11 or newer: make docs PYTHON=python3.11' >&2; exit 1; }
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo 'make docs: see docs/_build/html/index.html'
+
+# A source archive and a wheel in dist/, checked.
+dist: env
+	$(BIN)/python .dev_scripts/build_dist.py

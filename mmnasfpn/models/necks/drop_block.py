@@ -10,7 +10,7 @@ class DropBlock(nn.Module):
     """Drop blocks of a map while training; the identity in evaluation.
 
     ``progress``, in 0..1, is the share of the dropping that is in force: 0 keeps everything, 1
-    (the default) keeps ``keep_prob``. :class:`mmnasfpn.engine.DropBlockRampHook` ramps it in by
+    (the default) keeps ``keep_prob``. :class:`mmnasfpn.engine.hooks.DropBlockRampHook` ramps it in by
     the iteration of the run, so that a resumed run goes on where it stopped. It is not part of the
     state dict: checkpoints are the same with and without DropBlock.
 

@@ -82,7 +82,7 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
             those of ``x``; what is past them is cropped.
 
     Returns:
-        Tensor: Shape (N, C, *size).
+        Tensor: Shape ``(N, C, *size)``.
     """
     height, width = size
     return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
@@ -98,7 +98,7 @@ def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         size (tuple[int, int]): Rows and columns of the target level.
 
     Returns:
-        Tensor: Shape (N, C, *size).
+        Tensor: Shape ``(N, C, *size)``.
     """
     if steps > 0:
         return downsample(x, steps)
@@ -141,7 +141,7 @@ def resample_by_size(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         size (tuple[int, int]): Rows and columns of the target level.
 
     Returns:
-        Tensor: Shape (N, C, *size).
+        Tensor: Shape ``(N, C, *size)``.
     """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
