@@ -62,7 +62,7 @@ def main() -> None:
     wheel = build()
     names = zipfile.ZipFile(wheel).namelist()
     print('\n'.join(sorted(names)))
-    version = re.search(r"'(.+)'", (REPO / 'mmnasfpn/version.py').read_text()).group(1)
+    version, = re.findall("__version__ = '(.+)'", (REPO / 'mmnasfpn/version.py').read_text())
     faults = faults_of(names)
     if f'version: {version}\n' not in (REPO / 'CITATION.cff').read_text():
         faults.append(f'CITATION.cff has another version than mmnasfpn/version.py, {version}')
