@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.datasets.check import check_file, fix_file
-from mmnasfpn.datasets.image_rules import COLOR_TYPES
-from mmnasfpn.datasets.summary import to_tables
 from mmnasfpn.engine.cli import output_file, run_tool
+
+#: What ``color_type`` of MMCV's ``LoadImageFromFile`` may be.
+COLOR_TYPES = ('color', 'color_ignore_orientation', 'grayscale', 'grayscale_ignore_orientation',
+               'unchanged')
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +42,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.datasets.check import check_file, fix_file
+    from mmnasfpn.datasets.summary import to_tables
+
     console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
     report = check_file(args.annotations, args.images, args.color_type)
     for part in to_tables(report['summary']) if 'summary' in report else ():

@@ -10,8 +10,7 @@ import pytest
 import torch
 from mmengine.fileio import load
 
-from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.run import evaluate, load_config, train
 from tests.conftest import DEMO_CONFIG, REPO, run_python
 
 
@@ -109,4 +108,4 @@ def test_mistakes_end_training_before_it_starts(tiny_config, tmp_path, options, 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.pth.*no such file'):
-        run_test(load_config(str(DEMO_CONFIG), str(tmp_path)), str(tmp_path / 'none.pth'))
+        evaluate(load_config(str(DEMO_CONFIG), str(tmp_path)), str(tmp_path / 'none.pth'))

@@ -14,8 +14,7 @@ from mmengine.structures import InstanceData
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn.checkpoints.safe import CheckpointError
-from mmnasfpn.engine.run import load_config
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
 from mmnasfpn.export.nms import keep_by_nms
 from mmnasfpn.export.onnx_detector import open_session
@@ -172,7 +171,7 @@ def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
     metrics, found = {}, {}
     for model in (checkpoint, out):
         cfg = load_config(config, str(tmp_path / f'test {model.name}'), {'model.test_cfg.nms_pre': 3840})
-        run_test(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'),
+        evaluate(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'),
                  show_dir='painted')
         assert len(list((tmp_path / f'test {model.name}').glob('*/painted/*.jpg'))) == 4
         metrics[model] = load(str(tmp_path / 'm.json'))['metrics']
@@ -187,7 +186,7 @@ def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
                                                                           '"square", "circle"')
     onnx.save(model, out)
     with pytest.raises(CheckpointError, match='the same classes in another order'):
-        run_test(load_config(config, str(tmp_path / 'w')), str(out))
+        evaluate(load_config(config, str(tmp_path / 'w')), str(out))
 
 
 def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_config, tmp_path):
@@ -304,10 +303,10 @@ def test_another_onnx_model_is_refused(lively_config, tmp_path):
     for name, error, words in (('text.onnx', ValueError, 'no model that ONNX Runtime can run'),
                                ('none.onnx', FileNotFoundError, 'no such file')):
         with pytest.raises(error, match=words):
-            run_test(cfg, str(tmp_path / name))
+            evaluate(cfg, str(tmp_path / name))
     for switch in (dict(tta=True), dict(fuse=True), dict(channels_last=True), dict(dtype='bf16')):
         with pytest.raises(ValueError, match='--tta, --channels-last, --dtype and --fuse'):
-            run_test(cfg, str(tmp_path / 'text.onnx'), **switch)
+            evaluate(cfg, str(tmp_path / 'text.onnx'), **switch)
 
 
 def test_the_example_of_the_page_on_export(lively_config, tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from mmnasfpn.engine import LastBatchHook
+from mmnasfpn.engine.hooks import LastBatchHook
 from mmnasfpn.engine.hooks import last_batch as last_batch_hook
 from mmnasfpn.engine.run import load_config, train
 from tests.conftest import DEMO_CONFIG

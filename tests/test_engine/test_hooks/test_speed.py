@@ -15,10 +15,9 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn.checkpoints.fit import unwrapped
-from mmnasfpn.engine import AutocastHook, ChannelsLastHook
 from mmnasfpn.engine import run as engine
-from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.hooks import AutocastHook, ChannelsLastHook
+from mmnasfpn.engine.run import evaluate, load_config, train
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps
 from mmnasfpn.registry import HOOKS
@@ -97,7 +96,7 @@ def weights(work_dir, epoch):
 def detected(tiny_config, work_dir, checkpoint, *hooks, **switches):
     """Test, and return the metrics, each picture's detections and what was seen."""
     cfg = config_of(tiny_config, work_dir, *hooks)
-    metrics = run_test(cfg, str(checkpoint), out=str(work_dir / 'out.pkl'), **switches)
+    metrics = evaluate(cfg, str(checkpoint), out=str(work_dir / 'out.pkl'), **switches)
     samples = [sample['pred_instances'] for sample in load(str(work_dir / 'out.pkl'))]
     return metrics, samples, set(WatchHook.seen)
 
@@ -357,7 +356,8 @@ def test_a_config_without_hooks_gets_those_asked_for():
 ])
 def test_the_tools_hand_the_switches_on(tool, options, expected, tiny_config, monkeypatch):
     handed = {}
-    monkeypatch.setattr(engine, tool, lambda *args, **kwargs: handed.update(kwargs))
+    function = dict(test='evaluate').get(tool, tool)
+    monkeypatch.setattr(engine, function, lambda *args, **kwargs: handed.update(kwargs))
     monkeypatch.setattr(sys, 'argv', [tool, str(tiny_config), *options])
     runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
     assert handed.items() >= expected.items()
