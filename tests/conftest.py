@@ -39,11 +39,15 @@ def run_python(*arguments, env, cwd=REPO):
 @pytest.fixture
 def tiny_config(tmp_path):
     """A config on a handful of shapes with a very small detector and no random augmentation."""
-    path = tmp_path / 'tiny.py'
+    return write_tiny_config(tmp_path)
+
+
+def write_tiny_config(folder):
+    path = folder / 'tiny.py'
     path.write_text(f'''
 _base_ = {str(DEMO_CONFIG)!r}
 shapes = dict(num_train=12, num_val=4, image_size=128, seed=0)
-data_root = {str(tmp_path / 'shapes')!r}
+data_root = {str(folder / 'shapes')!r}
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),

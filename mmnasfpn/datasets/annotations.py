@@ -251,6 +251,11 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def is_box(value: Any) -> bool:
+    """Say whether a value of a JSON file is four numbers."""
+    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
+
+
 def _to_floats(values: Sequence[Any]) -> np.ndarray:
     if not set(map(type, values)) <= {int, float}:
         values = [value if is_number(value) else np.nan for value in values]

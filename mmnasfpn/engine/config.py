@@ -1,5 +1,6 @@
 """Read a config, and settings for it on a command line; without importing PyTorch."""
 import argparse
+import itertools
 import os
 import traceback
 from collections.abc import Mapping
@@ -91,7 +92,8 @@ def _parse_value(text: str) -> Any:
     if len(parts) > 1:
         return [_parse_value(part) for part in parts if part.strip()]
     inner = text[1:-1]
-    if text[:1] + text[-1:] in ('[]', '()') and _is_balanced(inner):
+    depths = [0, *_depths(inner)]
+    if text[:1] + text[-1:] in ('[]', '()') and min(depths) == depths[-1] == 0:  # it closes at the end
         values = [_parse_value(part) for part in _split(inner) if part.strip()]
         return tuple(values) if text[0] == '(' else values
     return DictAction._parse_int_float_bool(text)
@@ -99,20 +101,10 @@ def _parse_value(text: str) -> Any:
 
 def _split(text: str) -> list[str]:
     """Split at the commas that are in no brackets."""
-    parts, depth = [''], 0
-    for character in text:
-        depth += (character in '([') - (character in ')]')
-        if character == ',' and depth == 0:
-            parts.append('')
-        else:
-            parts[-1] += character
-    return parts
+    commas = [place for place, depth in enumerate(_depths(text)) if text[place] == ',' and depth == 0]
+    return [text[before + 1:after] for before, after in itertools.pairwise([-1, *commas, len(text)])]
 
 
-def _is_balanced(text: str) -> bool:
-    depth = 0
-    for character in text:
-        depth += (character in '([') - (character in ')]')
-        if depth < 0:
-            return False
-    return depth == 0
+def _depths(text: str) -> list[int]:
+    """Return in how many brackets each character is, itself included where it opens one."""
+    return list(itertools.accumulate((x in '([') - (x in ')]') for x in text))

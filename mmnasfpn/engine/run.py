@@ -100,9 +100,9 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
             wrote from it.
         out (str | PathLike | None): Pickle to write all predictions to. Defaults to None.
         json_path (str | PathLike | None): JSON file to write the metrics to. Defaults to None.
-        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint pictures into.
-        show (bool): Show the pictures in a window. Defaults to False.
-        wait_time (float): Seconds to show each picture.
+        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint images into.
+        show (bool): Show the images in a window. Defaults to False.
+        wait_time (float): Seconds to show each image.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
             or by flipping where it has none. Defaults to False.
         backend (str | None): ``'pytorch'``, or ``'onnx'`` for an exported model. Defaults to what the

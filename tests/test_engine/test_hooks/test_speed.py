@@ -21,7 +21,7 @@ from mmnasfpn.engine.run import evaluate, load_config, train
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps
 from mmnasfpn.registry import HOOKS
-from tests.conftest import REPO, run_python
+from tests.conftest import REPO
 from tests.test_models import test_anytime as anytime
 from tests.test_models.test_fold import with_statistics
 
@@ -94,7 +94,7 @@ def weights(work_dir, epoch):
 
 
 def detected(tiny_config, work_dir, checkpoint, *hooks, **switches):
-    """Test, and return the metrics, each picture's detections and what was seen."""
+    """Test, and return the metrics, each image's detections and what was seen."""
     cfg = config_of(tiny_config, work_dir, *hooks)
     metrics = evaluate(cfg, str(checkpoint), out=str(work_dir / 'out.pkl'), **switches)
     samples = [sample['pred_instances'] for sample in load(str(work_dir / 'out.pkl'))]
@@ -361,21 +361,3 @@ def test_the_tools_hand_the_switches_on(tool, options, expected, tiny_config, mo
     monkeypatch.setattr(sys, 'argv', [tool, str(tiny_config), *options])
     runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
     assert handed.items() >= expected.items()
-
-
-def in_two_processes(tiny_config, env, work_dir, *options):
-    """Train an epoch, of two steps, and return the weights."""
-    run_python('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
-               '--master-port=29512', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
-               '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_epochs=1',
-               'train_cfg.val_interval=1', 'model.backbone.base_channels=16',
-               'model.neck.in_channels=[16,32,64,128]', 'optim_wrapper.optimizer.type=SGD', *options,
-               env=env)
-    return weights(work_dir, 1)
-
-
-def test_two_processes_train_the_same_channels_last(tiny_config, tool_env, tmp_path, checkpoint):
-    start = f'load_from={checkpoint}'
-    plain = in_two_processes(tiny_config, tool_env, tmp_path / 'plain', start)
-    found = in_two_processes(tiny_config, tool_env, tmp_path / 'last', start, '--channels-last')
-    assert_near(found, plain, checkpoint)

@@ -60,9 +60,9 @@ def test_missing_annotation_file(cfg):
     refused(cfg, FileNotFoundError, 'val_dataloader.dataset', "'annotations/none.json'", 'ann_file')
 
 
-def test_missing_picture_folder(cfg):
-    cfg.train_dataloader.dataset.data_prefix.img = 'pictures'
-    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', 'pictures', 'data_prefix')
+def test_missing_image_folder(cfg):
+    cfg.train_dataloader.dataset.data_prefix.img = 'nowhere'
+    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', 'nowhere', 'data_prefix')
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{"images": []}', '{"images": [1], "categories": [2]}',
@@ -72,7 +72,7 @@ def test_annotation_file_that_is_not_one(cfg, data_root, text):
     refused(cfg, ValueError, 'train.json', 'not in COCO format')
 
 
-def test_annotation_file_without_pictures(cfg, data_root):
+def test_annotation_file_without_images(cfg, data_root):
     edit(data_root, 'train', lambda data: data.update(images=[]))
     refused(cfg, ValueError, 'train.json', 'no images')
 
@@ -130,7 +130,7 @@ def test_unknown_classes_of_generated_shapes(cfg, tmp_path):
     refused(cfg, ValueError, "('hexagon',)")
 
 
-def test_the_evaluator_reads_the_annotations_of_the_same_pictures(cfg, data_root):
+def test_the_evaluator_reads_the_annotations_of_the_same_images(cfg, data_root):
     edit(data_root, 'train', lambda data: data['images'].append(dict(data['images'][0], id=7)))
     cfg.val_evaluator.ann_file = str(data_root / 'annotations/val.json')
     check_data(cfg, KEYS)
