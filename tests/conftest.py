@@ -1,6 +1,7 @@
 """Shared fixtures."""
 import functools
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,13 @@ def run_python(*arguments, env, cwd=REPO):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
+
+
+def run_tool_here(monkeypatch, tool, *arguments):
+    """Run a tool in this process, which has imported PyTorch and MMDetection already."""
+    path = str(REPO / f'tools/{tool}.py')
+    monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+    runpy.run_path(path, run_name='__main__')
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What MMDetection or COCO's evaluator would trip over in an annotation file."""
+"""Rules that an annotation file must keep for MMDetection and COCO's evaluator."""
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class Fault:
         advice (str): What to do about it.
         is_error (bool): Whether training or evaluation would fail or go wrong; False where it costs a
             few boxes or images. Defaults to True.
-        can_be_fixed (bool): Whether :func:`mmnasfpn.datasets.fix_annotations` mends it. Defaults to
+        can_be_fixed (bool): Whether :func:`mmnasfpn.datasets.fix_annotations` repairs it. Defaults to
             False.
     """
 

@@ -1,4 +1,4 @@
-"""Repair annotation files where what is missing has one meaning."""
+"""Repair annotation files where there is only one possible repair."""
 import copy
 import json
 import os

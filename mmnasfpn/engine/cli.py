@@ -30,8 +30,8 @@ def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
 
     The exit status is then 2 for a mistake in the command line, 130 if stopped by Ctrl-C, and 1 for any
     other error. Where ``MMNASFPN_TRACEBACK=1`` is set, the traceback is shown in place of the message.
-    Errors that are not the user's are not caught. Of several processes that meet the same error, the
-    first tells.
+    Errors that are not the user's are not caught. Of several processes that meet the same error, only
+    the first reports it.
 
     Args:
         main (Callable): The tool.

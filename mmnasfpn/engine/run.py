@@ -128,8 +128,8 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
     _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
     if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
         if tta or channels_last or fuse or dtype != 'fp32':
-            raise UsageError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
-                             'exported model does not let them: leave them out')
+            raise UsageError('--tta, --channels-last, --dtype and --fuse cannot change an exported '
+                             'model: leave them out')
         cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
         cfg.load_from = None
         cfg.custom_hooks = []  # such as EMAHook, which there are no weights for

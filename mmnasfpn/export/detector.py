@@ -17,7 +17,7 @@ from mmnasfpn.models.detectors import AnytimeDetector
 #: TensorRT's TopK gives no more.
 MAX_CANDIDATES = 3840
 
-#: What a head may not do its own way.
+#: Methods that a head must not override.
 _DECODING = ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
 
 

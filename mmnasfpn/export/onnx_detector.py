@@ -63,11 +63,11 @@ class OnnxDetector(BaseModel):
         """
         if mode != 'predict':
             raise ValueError(f'mode is {mode!r}, but an exported model can only predict')
-        at_once = self.batch if isinstance(self.batch, int) else 1
-        for start in range(0, len(inputs), at_once):
-            samples = data_samples[start:start + at_once]
-            images = [self._fill_up(x) for x in inputs[start:start + at_once]]
-            images += images[:1] * (at_once - len(images))
+        batch_size = self.batch if isinstance(self.batch, int) else 1
+        for start in range(0, len(inputs), batch_size):
+            samples = data_samples[start:start + batch_size]
+            images = [self._fill_up(x) for x in inputs[start:start + batch_size]]
+            images += images[:1] * (batch_size - len(images))
             found = self.session.run(None, {'images': np.stack(images)})
             for sample, boxes, scores, labels in zip(samples, *found, strict=False):
                 sample.pred_instances = _to_instances(sample, boxes, scores, labels)

@@ -22,7 +22,7 @@ def annotations(root, split='train'):
     return json.loads((root / f'annotations/{split}.json').read_text())
 
 
-def test_is_valid_coco(root):
+def test_shapes_are_valid_coco(root):
     coco = COCO(str(root / 'annotations/train.json'))
     assert len(coco.imgs) == 30
     assert tuple(c['name'] for c in coco.cats.values()) == CLASSES and len(CLASSES) >= 3
@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not(root, tmp_path):
     assert (root / 'val/000001.jpg').read_bytes() != (root / 'train/000001.jpg').read_bytes()
 
 
-def test_is_written_once(root):
+def test_shapes_are_written_once(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
     make_shapes(root, 30, 10, 256, seed=1)
     assert {path: path.stat().st_mtime_ns for path in root.rglob('*')} == before

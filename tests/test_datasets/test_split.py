@@ -4,7 +4,7 @@ import json
 import pytest
 
 from mmnasfpn.datasets.split import NUM_HELD_OUT, split_coco
-from tests.conftest import run_python
+from tests.conftest import run_tool_here
 
 CATEGORIES = [dict(id=1, name='bolt')]
 
@@ -71,9 +71,10 @@ def test_what_cannot_be_split_is_named(tmp_path):
         split(tmp_path, source, 0)
 
 
-def test_the_tool_writes_beside_the_file(tmp_path, tool_env):
+def test_the_tool_writes_beside_the_file(tmp_path, monkeypatch, capsys):
     source = write(tmp_path / 'all.json', range(20))
-    output = run_python('tools/split_coco.py', source, '--num-held-out', 5, env=tool_env)
+    run_tool_here(monkeypatch, 'split_coco', source, '--num-held-out', 5)
+    output = capsys.readouterr().out
     assert 'all_search-train.json: 15 images' in output
     assert 'all_search-val.json: 5 images' in output
     assert len(json.loads((tmp_path / 'all_search-val.json').read_text())['images']) == 5

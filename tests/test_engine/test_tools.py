@@ -9,11 +9,10 @@ import time
 import pytest
 import torch
 from mmengine.fileio import load
-from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.engine.run import evaluate, load_config, train
 from tests.conftest import DEMO_CONFIG, REPO, run_python, write_tiny_config
-from tests.test_engine.test_hooks.test_speed import WIDE, assert_near
+from tests.test_engine.test_hooks.test_speed import WIDE, assert_near, build
 
 
 def weights(work_dir, epoch=3):
@@ -31,14 +30,21 @@ def config(tmp_path_factory):
     return write_tiny_config(tmp_path_factory.mktemp('config'))
 
 
+def train_here(config, work_dir, **options):
+    """Train in this process, on one thread as the tools in `tool_env`, so that sums do not vary."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cfg = load_config(config, work_dir)
+    cfg.experiment_name = cfg.visualizer.name = work_dir.name
+    train(cfg, **options)
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope='module')
 def trained(config, tmp_path_factory):
     """The work dir of a training without interruption."""
     work_dir = tmp_path_factory.mktemp('trained')
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the tools in `tool_env`, so that sums do not vary
-    train(load_config(config, work_dir))
-    torch.set_num_threads(threads)
+    train_here(config, work_dir)
     return work_dir
 
 
@@ -56,8 +62,7 @@ def test_killed_and_resumed_equals_uninterrupted(config, tool_env, tmp_path, tra
         time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, cwd=REPO, env=tool_env, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    train_here(config, work_dir, resume=True)
     expected, found = weights(trained), weights(work_dir)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
@@ -77,24 +82,21 @@ def test_an_evaluation_writes_metrics_and_predictions(config, tmp_path, trained)
     assert len(load(str(predictions))) == 4
 
 
-def test_two_processes_train_on_a_cpu_and_the_same_channels_last(
-        config, tool_env, tmp_path):
-    cfg = load_config(config, cfg_options=WIDE)
+def test_two_processes_train_on_a_cpu_and_the_same_channels_last(config, tool_env, tmp_path):
+    lr = load_config(config).optim_wrapper.optimizer.lr
     start = tmp_path / 'start.pth'
-    torch.manual_seed(0)
-    init_default_scope('mmdet')
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), start)
+    torch.save(dict(state_dict=build(config).state_dict()), start)
     for name, *switches in (('plain',), ('last', '--channels-last')):
-        run_python('-m', 'torch.distributed.run', '--standalone',
-                   '--nproc-per-node=2', 'tools/train.py', config, '--launcher', 'pytorch',
-                   '--work-dir', tmp_path / name, '--auto-scale-lr', *switches, '--cfg-options',
+        run_python('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2',
+                   'tools/train.py', config, '--launcher', 'pytorch', '--work-dir', tmp_path / name,
+                   '--auto-scale-lr', *switches, '--cfg-options',
                    *(f'{key}={value}' for key, value in WIDE.items()), f'load_from={start}',
                    'optim_wrapper.optimizer.type=SGD', 'train_cfg.max_epochs=1',
                    'train_cfg.val_interval=1', 'auto_scale_lr.base_batch_size=4', env=tool_env)
         rates = learning_rates(tmp_path / name)
         assert list(rates) == [1, 2]  # 12 images in batches of 2 x 4
         warm_up = 0.1  # of the schedule, at its first step
-        assert rates[1] == pytest.approx(2 * cfg.optim_wrapper.optimizer.lr * warm_up)
+        assert rates[1] == pytest.approx(2 * lr * warm_up)
     assert_near(weights(tmp_path / 'last', 1), weights(tmp_path / 'plain', 1), start)
 
 

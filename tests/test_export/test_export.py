@@ -1,6 +1,7 @@
 """Exported detectors find what those find that they were exported from."""
+import contextlib
+import io
 import json
-import os
 import re
 
 import mmcv
@@ -20,7 +21,7 @@ from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
 from mmnasfpn.export.nms import keep_by_nms
 from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.export.run import EXAMPLE_SIZE, export_checkpoint
-from tests.conftest import REPO, run_python, write_tiny_config
+from tests.conftest import REPO, run_tool_here, write_tiny_config
 from tests.test_models.test_detectors import build
 
 SIZES = [(128, 128), (101, 133), (64, 200)]  # of images; the second is no multiple of 32
@@ -102,9 +103,11 @@ def lively_config(lively, tmp_path):
 def exported(lively, tmp_path_factory):
     """The model that the tool writes of them."""
     out = tmp_path_factory.mktemp('models') / 'new/static.onnx'
-    printed = run_python('tools/export_onnx.py', *lively, out, '--cfg-options',
-                         'model.test_cfg.nms_pre=3840', env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
-    assert f'{out}: ' in printed
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
+        run_tool_here(monkeypatch, 'export_onnx', *lively, out, '--cfg-options',
+                      'model.test_cfg.nms_pre=3840')
+    assert f'{out}: ' in printed.getvalue()
     return out
 
 
@@ -153,7 +156,7 @@ class Both(ExportableDetector):
         return (*super().decode(outputs, size), *(x for maps in outputs for x in maps))
 
 
-def test_all_agrees_at_three_sizes_that_are_left_open(lively_config, tmp_path):
+def test_a_model_of_open_sizes_agrees_at_three_sizes(lively_config, tmp_path):
     detector, path = detector_of(*lively_config), tmp_path / 'both.onnx'
     to_onnx(Both(detector), [torch.zeros(2, 3, *EXAMPLE_SIZE)], path, ['images'], dynamic_dims=(0, 2, 3))
     session = open_session(path)

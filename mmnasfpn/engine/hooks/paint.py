@@ -36,7 +36,7 @@ class PaintHook(DetVisualizationHook):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._readers: dict[str, Reader] = {}  # of images that are read in another way than most
+        self._readers: dict[str, Reader] = {}  # of images that are read differently from most
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Find the folder that holds all images, and how they are read."""

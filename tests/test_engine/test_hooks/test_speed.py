@@ -22,6 +22,7 @@ from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps
 from mmnasfpn.registry import HOOKS
 from tests.conftest import REPO
+from tests.test_engine.test_hooks.test_drop_block import StoppedError
 from tests.test_models import test_anytime as anytime
 from tests.test_models.test_fold import with_statistics
 
@@ -30,23 +31,12 @@ WIDE = {'model.backbone.base_channels': 16, 'model.neck.in_channels': [16, 32, 6
         'model.test_cfg.score_thr': 0.0}
 
 
-class StoppedError(Exception):
-    pass
-
-
 @HOOKS.register_module()
 class WatchHook(Hook):
     """Note what neck and head give, what arrives there backward, and which norms run."""
 
     priority = 'LOWEST'
     seen: Counter = Counter()
-
-    def __init__(self, stop_after=None):
-        self.stop_after = stop_after
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == self.stop_after:
-            raise StoppedError
 
     def before_run(self, runner):
         self.seen.clear()
@@ -156,7 +146,7 @@ def test_channels_last_trains_and_validates_with_all_maps_so(tiny_config, tmp_pa
 def test_a_run_channels_last_that_is_stopped_goes_on_equal(tiny_config, tmp_path):
     whole, _ = trained(tiny_config, tmp_path / 'whole', epochs=2, channels_last=True)
     with pytest.raises(StoppedError):
-        trained(tiny_config, tmp_path / 'cut', dict(type='mmnasfpn.WatchHook', stop_after=1), epochs=2,
+        trained(tiny_config, tmp_path / 'cut', dict(type='mmnasfpn.StopAfter', epochs=1), epochs=2,
                 channels_last=True)
     found, seen = trained(tiny_config, tmp_path / 'cut', epochs=2, channels_last=True, resume=True)
     assert ('train', 'map', torch.float32, 'last') in seen
