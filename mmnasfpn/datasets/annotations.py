@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -251,7 +251,7 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def is_box(value: Any) -> bool:
+def is_box(value: Any) -> TypeGuard[list]:
     """Say whether a value of a JSON file is four numbers."""
     return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
