@@ -177,7 +177,7 @@ def test_the_name_says_what_the_config_is(name):
     assert cfg.randomness == (dict(seed=0, diff_rank_seed=True) if drops else dict(seed=0))
 
 
-def test_each_process_drops_blocks_of_its_own_and_reads_other_pictures(tmp_path, tool_env):
+def test_each_process_drops_blocks_of_its_own_and_reads_other_images(tmp_path, tool_env):
     config = FOLDER / 'retinanet_r50_nasfpn-7x256-dropblock_crop1024-150e_coco.py'
     script = tmp_path / 'script.py'
     script.write_text(f'''
@@ -190,13 +190,13 @@ from mmnasfpn.models.ops import drop_block
 
 dist.init_process_group('gloo')
 set_random_seed(**Config.fromfile({str(config)!r}).randomness)
-pictures = list(DefaultSampler(range(8), seed=None))
+images = list(DefaultSampler(range(8), seed=None))
 kept = (drop_block(torch.ones(1, 1, 16, 16), 0.5, 3) > 0).tolist()
 results = [None, None]
-dist.all_gather_object(results, (kept, pictures))
-(kept, pictures), (other_kept, other_pictures) = results
+dist.all_gather_object(results, (kept, images))
+(kept, images), (other_kept, other_images) = results
 assert kept != other_kept
-assert sorted(pictures + other_pictures) == list(range(8))
+assert sorted(images + other_images) == list(range(8))
 dist.barrier()
 dist.destroy_process_group()  # its threads would end the process with an error now and then
 ''')
@@ -205,7 +205,7 @@ dist.destroy_process_group()  # its threads would end the process with an error 
 
 
 def check_sizes(cfg):
-    """Check that every picture of a COCO config is brought to its image size and padded to it."""
+    """Check that every image of a COCO config is brought to its image size and padded to it."""
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         sizes = [step.get('scale') or step.get('crop_size') for step in loader.dataset.pipeline
                  if step.type in ('RandomResize', 'mmdet.Resize')
