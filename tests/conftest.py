@@ -1,6 +1,7 @@
 """Shared fixtures."""
 import functools
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +37,25 @@ def run_python(*arguments, env, cwd=REPO):
     return done.stdout
 
 
+def run_tool_here(monkeypatch, tool, *arguments):
+    """Run a tool in this process, which has imported PyTorch and MMDetection already."""
+    path = str(REPO / f'tools/{tool}.py')
+    monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
+    runpy.run_path(path, run_name='__main__')
+
+
 @pytest.fixture
 def tiny_config(tmp_path):
     """A config on a handful of shapes with a very small detector and no random augmentation."""
-    path = tmp_path / 'tiny.py'
+    return write_tiny_config(tmp_path)
+
+
+def write_tiny_config(folder):
+    path = folder / 'tiny.py'
     path.write_text(f'''
 _base_ = {str(DEMO_CONFIG)!r}
 shapes = dict(num_train=12, num_val=4, image_size=128, seed=0)
-data_root = {str(tmp_path / 'shapes')!r}
+data_root = {str(folder / 'shapes')!r}
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True),

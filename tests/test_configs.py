@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from mmnasfpn.datasets import make_shapes
 from mmnasfpn.engine.preflight import check_data, check_model
-from mmnasfpn.engine.run import load_config, train
+from mmnasfpn.engine.run import evaluate, load_config, train
 from mmnasfpn.registry import HOOKS
 from tests.conftest import REPO, run_python
 
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 
 
 def shrink(cfg):
-    """Make a config run in seconds: small pictures, one or two of them, but the whole model."""
+    """Make a config run in seconds: small images, one or two of them, but the whole model."""
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg[key]
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)
@@ -177,7 +177,7 @@ def test_the_name_says_what_the_config_is(name):
     assert cfg.randomness == (dict(seed=0, diff_rank_seed=True) if drops else dict(seed=0))
 
 
-def test_each_process_drops_blocks_of_its_own_and_reads_other_pictures(tmp_path, tool_env):
+def test_each_process_drops_blocks_of_its_own_and_reads_other_images(tmp_path, tool_env):
     config = FOLDER / 'retinanet_r50_nasfpn-7x256-dropblock_crop1024-150e_coco.py'
     script = tmp_path / 'script.py'
     script.write_text(f'''
@@ -190,13 +190,13 @@ from mmnasfpn.models.ops import drop_block
 
 dist.init_process_group('gloo')
 set_random_seed(**Config.fromfile({str(config)!r}).randomness)
-pictures = list(DefaultSampler(range(8), seed=None))
+images = list(DefaultSampler(range(8), seed=None))
 kept = (drop_block(torch.ones(1, 1, 16, 16), 0.5, 3) > 0).tolist()
 results = [None, None]
-dist.all_gather_object(results, (kept, pictures))
-(kept, pictures), (other_kept, other_pictures) = results
+dist.all_gather_object(results, (kept, images))
+(kept, images), (other_kept, other_images) = results
 assert kept != other_kept
-assert sorted(pictures + other_pictures) == list(range(8))
+assert sorted(images + other_images) == list(range(8))
 dist.barrier()
 dist.destroy_process_group()  # its threads would end the process with an error now and then
 ''')
@@ -205,7 +205,7 @@ dist.destroy_process_group()  # its threads would end the process with an error 
 
 
 def check_sizes(cfg):
-    """Check that every picture of a COCO config is brought to its image size and padded to it."""
+    """Check that every image of a COCO config is brought to its image size and padded to it."""
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         sizes = [step.get('scale') or step.get('crop_size') for step in loader.dataset.pipeline
                  if step.type in ('RandomResize', 'mmdet.Resize')
@@ -263,7 +263,7 @@ def test_lite_configs_are_the_recipe_of_the_object_detection_api():
         assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.08, momentum=0.9, weight_decay=4e-5)
         assert warm_up.start_factor * 0.08 == pytest.approx(0.0267) and warm_up.end == 1000
         assert (decay.type, decay.end, decay.T_max) == ('CosineAnnealingLR', 55, 55)
-        steps = 55 * 117_266 / 128  # COCO's pictures with boxes in batches of 128
+        steps = 55 * 117_266 / 128  # COCO's images with boxes in batches of 128
         assert steps == pytest.approx(50_000, rel=0.01)
         assert cfg.auto_scale_lr.base_batch_size == 128
         assert cfg.model.bbox_head.anchor_generator.strides == [8, 16, 32, 64]
@@ -352,7 +352,8 @@ def test_a_shapes_config_trains_with_falling_loss_and_a_gradient_everywhere(
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
 
-def test_the_submission_of_test_dev_is_written(folder, tmp_path, tool_env):
+def test_the_submission_of_test_dev_is_written(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
     config = tmp_path / 'small.py'
     config.write_text(f'''
 _base_ = {str(FOLDER / 'retinanet_r50_nasfpn-7x256_crop640-50e_coco-testdev.py')!r}
@@ -362,17 +363,15 @@ model = dict(
     neck=dict(in_channels=[4, 8, 16, 32], out_channels=8, stack_times=1),
     bbox_head=dict(in_channels=8, feat_channels=8), test_cfg=dict(score_thr=0.0, nms_pre=10))
 ''')
-    checkpoint = write_checkpoint(config, tmp_path)
-    run_python(REPO / 'tools/test.py', config, checkpoint, '--work-dir', tmp_path / 'w', '--cfg-options',
-               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
-               env=tool_env, cwd=folder)
+    evaluate_random_weights(config, tmp_path)
     detections = json.loads((folder / 'work_dirs/coco_test-dev.bbox.json').read_text())
     assert detections
     assert set(detections[0]) == {'image_id', 'bbox', 'score', 'category_id'}
     assert {d['category_id'] for d in detections} <= set(range(1, 81))
 
 
-def test_test_time_augmentation_tests_at_three_sizes_flipped_too(folder, tmp_path, tool_env):
+def test_test_time_augmentation_tests_at_three_sizes_flipped_too(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
     cfg = Config.fromfile(FOLDER / 'retinanet_r50_nasfpn-7x256_crop640-50e_coco-tta.py')
     resizes, flips, *_ = cfg.tta_pipeline[1].transforms
     assert [step.scale for step in resizes] == [(512, 512), (640, 640), (768, 768)]
@@ -385,19 +384,17 @@ model = dict(
     neck=dict(in_channels=[4, 8, 16, 32], out_channels=8, stack_times=1),
     bbox_head=dict(in_channels=8, feat_channels=8), test_cfg=dict(score_thr=0.0, nms_pre=10))
 ''')
-    run_python(REPO / 'tools/test.py', config, write_checkpoint(config, tmp_path), '--tta', '--work-dir',
-               tmp_path / 'w', '--json', tmp_path / 'm.json', '--cfg-options',
-               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
-               env=tool_env, cwd=folder)
-    assert 'coco/bbox_mAP' in json.loads((tmp_path / 'm.json').read_text())['metrics']
+    assert 'coco/bbox_mAP' in evaluate_random_weights(config, tmp_path, tta=True)
 
 
-def write_checkpoint(config, tmp_path):
+def evaluate_random_weights(config, tmp_path, **switches):
+    cfg = load_config(config, tmp_path / 'w', {
+        'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False})
+    cfg.experiment_name = tmp_path.name
     init_default_scope('mmdet')
-    model = MODELS.build(Config.fromfile(config).model)
-    path = tmp_path / 'random.pth'
-    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
-    return path
+    checkpoint = tmp_path / 'random.pth'
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), checkpoint)
+    return evaluate(cfg, str(checkpoint), **switches)
 
 
 def test_every_config_is_in_the_metafile_and_no_other():

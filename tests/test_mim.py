@@ -26,7 +26,7 @@ def mim(*arguments, env, cwd):
     return run_python('-m', 'mim', *arguments, env=env, cwd=cwd)
 
 
-def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path):
+def test_mim_trains_and_tests_a_config_by_its_name_from_an_empty_folder(installed, tmp_path):
     output = mim('train', 'mmnasfpn', NAME, '--work-dir', 'w', *SMALL,
                  env=installed, cwd=tmp_path)
     assert installed['PYTHONPATH'] in output  # the installed config, not the repository's
@@ -38,7 +38,7 @@ def test_trains_and_tests_by_bare_name_from_an_empty_folder(installed, tmp_path)
 
 
 @pytest.mark.parametrize('regular', [True, False], ids=['regular', 'editable'])
-def test_trains_a_config_of_ones_own_by_path(installed, tmp_path, regular):
+def test_mim_trains_a_config_of_the_users_by_path(installed, tmp_path, regular):
     config = tmp_path / 'mine.py'
     config.write_text(f"_base_ = ['mmnasfpn::nasfpn/{NAME}']\n"
                       'model = dict(neck=dict(stack_times=1))\n')
@@ -47,13 +47,7 @@ def test_trains_a_config_of_ones_own_by_path(installed, tmp_path, regular):
     assert (tmp_path / 'w' / 'epoch_1.pth').is_file()
 
 
-def test_runs_a_tool(installed, tmp_path):
-    mim('run', 'mmnasfpn', 'make_shapes', 's', '--num-train', 2, '--num-val', 1,
-        '--image-size', 128, env=installed, cwd=tmp_path)
-    assert (tmp_path / 's' / 'annotations' / 'val.json').is_file()
-
-
-def test_search_lists_the_models(installed, tmp_path):
+def test_mim_search_lists_the_models(installed, tmp_path):
     output = mim('search', 'mmnasfpn', '--model', 'nas-fpn', env=installed, cwd=tmp_path)
     assert output.count('config id:') == len(list(DEMO_CONFIG.parent.glob('*.py')))
     found = mim('search', 'mmnasfpn', '--condition', 'flops_in_billions>275,flops_in_billions<280',
@@ -63,7 +57,7 @@ def test_search_lists_the_models(installed, tmp_path):
 
 
 def test_tools_find_what_the_package_carries(installed, tmp_path):
-    mim('run', 'mmnasfpn', 'make_shapes', 's', '--num-train', '2', '--num-val', '1',
+    mim('run', 'mmnasfpn', 'make_shapes', 's', '--num-train', 2, '--num-val', 1, '--image-size', 128,
         env=installed, cwd=tmp_path)
     assert (tmp_path / 's/annotations/val.json').is_file()
     mim('run', 'mmnasfpn', 'draw_genotype', 'nasfpn', '--out', 'n.png', env=installed, cwd=tmp_path)

@@ -2,16 +2,18 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.datasets.check import check_file, fix_file
-from mmnasfpn.datasets.image_rules import COLOR_TYPES
-from mmnasfpn.datasets.summary import to_tables
 from mmnasfpn.engine.cli import output_file, run_tool
+
+#: What ``color_type`` of MMCV's ``LoadImageFromFile`` may be.
+COLOR_TYPES = ('color', 'color_ignore_orientation', 'grayscale', 'grayscale_ignore_orientation',
+               'unchanged')
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +43,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.datasets.check import check_file
+    from mmnasfpn.datasets.fix import fix_annotations
+    from mmnasfpn.datasets.summary import to_tables
+
     console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
     report = check_file(args.annotations, args.images, args.color_type)
     for part in to_tables(report['summary']) if 'summary' in report else ():
@@ -48,7 +54,10 @@ def main() -> None:
     left = report['faults']
     show(console, left or ['nothing is wrong'])
     if args.fix:
-        done, left = fix_file(report, args.fix, args.images, args.classes, args.color_type)
+        done, faults = fix_annotations(args.annotations, args.fix, args.images, args.classes,
+                                       args.color_type)
+        # No copy of the annotations repairs images.
+        left = [*map(asdict, faults), *(fault for fault in left if fault['rule'].startswith('image-'))]
         show(console, [f'{args.fix}: written', *(f'- {line}' for line in done or ['nothing to repair'])])
         if any(fault['is_error'] for fault in left):
             show(console, ['To be repaired by hand:', *left])

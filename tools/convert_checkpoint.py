@@ -1,7 +1,6 @@
 """Convert weights of another NAS-FPN: of MMDetection's own, or of the authors' TensorFlow code."""
 import argparse
 
-from mmnasfpn.converters.checkpoint import convert_checkpoint
 from mmnasfpn.engine.cli import add_trust_checkpoint, output_file, run_tool
 
 
@@ -25,6 +24,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.converters.checkpoint import convert_checkpoint
+
     print(convert_checkpoint(args.source, args.checkpoint, args.out, args.input_levels,
                              args.trust_checkpoint, args.eps))
 

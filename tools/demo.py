@@ -2,7 +2,6 @@
 import argparse
 
 from mmnasfpn.engine.cli import output_file, output_folder, run_tool
-from mmnasfpn.engine.demo import run_demo
 
 
 def parse_args() -> argparse.Namespace:
@@ -16,6 +15,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.engine.demo import run_demo
+
     run_demo(args.work_dir, args.json)
 
 

@@ -2,8 +2,6 @@
 import argparse
 
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
-from mmnasfpn.export import MAX_CANDIDATES
-from mmnasfpn.export.run import export_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,13 +17,15 @@ def parse_args() -> argparse.Namespace:
                         help='write a model for each exit of an anytime detector: OUT-exit1.onnx, ...')
     parser.add_argument('--raw', action='store_true',
                         help='leave out decoding and NMS: give what the head returns')
-    parser.add_argument('--max-candidates', type=whole_number(1), default=MAX_CANDIDATES, metavar='N',
+    parser.add_argument('--max-candidates', type=whole_number(1), default=3840, metavar='N',
                         help="boxes that go into NMS; TensorRT's limit is the default (%(default)s)")
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.export.run import export_checkpoint
+
     files = export_checkpoint(
         load_parsed_config(args), args.checkpoint, args.out, args.image_size and tuple(args.image_size),
         args.batch_size, args.dynamic, args.exits, args.raw, args.max_candidates, args.trust_checkpoint)

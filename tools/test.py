@@ -9,7 +9,6 @@ from mmnasfpn.engine.cli import (
     output_file,
     run_tool,
 )
-from mmnasfpn.engine.run import test
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show predictions in a window')
     parser.add_argument('--show-dir', type=folder_of_run, metavar='DIR',
                         help="paint predictions into this folder, below that of the run in the work dir")
-    parser.add_argument('--wait-time', type=float, default=2, help='seconds to show each picture')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds to show each image')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_speed(parser, 'fp32', 'bf16', 'fp16')
     parser.add_argument('--fuse', action='store_true',
@@ -34,10 +33,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    test(load_parsed_config(args), args.checkpoint, out=args.out, json_path=args.json,
-         show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta,
-         backend=args.backend, trust_checkpoint=args.trust_checkpoint,
-         channels_last=args.channels_last, dtype=args.dtype, fuse=args.fuse)
+    from mmnasfpn.engine.run import evaluate
+
+    evaluate(load_parsed_config(args), args.checkpoint, out=args.out, json_path=args.json,
+             show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta,
+             backend=args.backend, trust_checkpoint=args.trust_checkpoint,
+             channels_last=args.channels_last, dtype=args.dtype, fuse=args.fuse)
 
 
 if __name__ == '__main__':

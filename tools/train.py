@@ -2,7 +2,6 @@
 import argparse
 
 from mmnasfpn.engine.cli import add_speed, config_parser, load_parsed_config, run_tool
-from mmnasfpn.engine.run import train
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,6 +17,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.engine.run import train
+
     train(load_parsed_config(args), args.amp, args.auto_scale_lr, args.resume,
           args.trust_checkpoint, channels_last=args.channels_last, dtype=args.dtype)
 

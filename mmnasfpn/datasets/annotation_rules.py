@@ -1,4 +1,4 @@
-"""What MMDetection or COCO's evaluator would trip over in an annotation file."""
+"""Rules that an annotation file must keep for MMDetection and COCO's evaluator."""
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from mmnasfpn.datasets.annotations import (
     Annotations,
     Fault,
     hashable,
+    is_box,
     is_number,
     list_some,
     show_names,
@@ -193,7 +194,7 @@ def _values(file: Annotations, use: Use) -> Iterator[Fault]:
                                can_be_fixed=True)
     boxes, flags = (file.columns['annotations'][key] for key in ('bbox', 'iscrowd'))
     unread = [place for place in np.flatnonzero(np.isnan(file.boxes).any(axis=1))
-              if not _is_box(boxes[place])]
+              if not is_box(boxes[place])]
     yield from _odd_values(file, 'annotations', 'bbox', unread, 'not-a-box', 'not four numbers',
                            'write [x, y, width, height] in pixels')
     yield from _odd_values(file, 'annotations', 'area', np.flatnonzero(~np.isfinite(file.areas)),
@@ -227,7 +228,7 @@ def _boxes(file: Annotations, use: Use) -> Iterator[Fault]:
         yield Fault(f'boxes-in-{kind}', f'the boxes are evidently {_BOX_FORMATS[kind]}, e.g. {shown}',
                     'write [x, y, width, height] in pixels, from the image\'s top left corner')
         return
-    readable = np.array([_is_box(box) for box in file.columns['annotations']['bbox']]) if (
+    readable = np.array([is_box(box) for box in file.columns['annotations']['bbox']]) if (
         np.isnan(file.boxes).any()) else True
     infinite = counted & readable & ~np.isfinite(file.boxes).all(axis=1)
     if infinite.any():
@@ -354,10 +355,6 @@ def _some_of(file: Annotations, part: str, places: Sequence[int] | np.ndarray) -
 
 def _is_id(value: Any) -> bool:
     return type(value) in (int, str) or (type(value) is float and value.is_integer())
-
-
-def _is_box(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Fault:
         advice (str): What to do about it.
         is_error (bool): Whether training or evaluation would fail or go wrong; False where it costs a
             few boxes or images. Defaults to True.
-        can_be_fixed (bool): Whether :func:`mmnasfpn.datasets.fix_annotations` mends it. Defaults to
+        can_be_fixed (bool): Whether :func:`mmnasfpn.datasets.fix_annotations` repairs it. Defaults to
             False.
     """
 
@@ -249,6 +249,11 @@ def hashable(value: Any) -> Any:
 def is_number(value: Any) -> bool:
     """Say whether a value of a JSON file is a number, NaN and infinity included."""
     return type(value) in (int, float)
+
+
+def is_box(value: Any) -> TypeGuard[list]:
+    """Say whether a value of a JSON file is four numbers."""
+    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
 
 def _to_floats(values: Sequence[Any]) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Check an annotation file and its images on their own: what ``tools/check_data.py`` does."""
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,6 @@ from rich.progress import track
 
 from mmnasfpn.datasets.annotation_rules import check_annotations
 from mmnasfpn.datasets.annotations import AnnotationError, read_annotations
-from mmnasfpn.datasets.fix import fix_annotations
 from mmnasfpn.datasets.image_rules import Reader, check_images
 from mmnasfpn.datasets.summary import summarize
 
@@ -49,24 +47,3 @@ def check_file(ann_file: str | os.PathLike[str], folder: str | os.PathLike[str] 
     faults.sort(key=lambda fault: not fault.is_error)
     return dict(file=os.fspath(ann_file), faults=[asdict(fault) for fault in faults],
                 summary=summarize(file))
-
-
-def fix_file(report: Mapping[str, Any], out: str | os.PathLike[str],
-             folder: str | os.PathLike[str] | None = None, classes: Sequence[str] = (),
-             color_type: str = 'color') -> tuple[list[str], list[dict[str, Any]]]:
-    """Write a repaired copy of a file that was checked.
-
-    Args:
-        report (Mapping): What :func:`check_file` returned.
-        out (str | PathLike): The copy to write.
-        folder (str | PathLike | None): As for :func:`fix_annotations`.
-        classes (Sequence[str]): As for :func:`fix_annotations`.
-        color_type (str): As for :func:`fix_annotations`.
-
-    Returns:
-        tuple[list[str], list[dict]]: What was done, and the faults that are left: of the copy, and of
-        the images, which no copy of the annotations repairs.
-    """
-    done, left = fix_annotations(report['file'], out, folder, classes, color_type)
-    of_images = [fault for fault in report['faults'] if fault['rule'].startswith('image-')]
-    return done, [*(asdict(fault) for fault in left), *of_images]

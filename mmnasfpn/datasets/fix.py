@@ -1,4 +1,4 @@
-"""Repair annotation files where what is missing has one meaning."""
+"""Repair annotation files where there is only one possible repair."""
 import copy
 import json
 import os
@@ -13,7 +13,15 @@ from pycocotools import mask as masks
 
 from mmnasfpn._files import write_text
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, has_size
-from mmnasfpn.datasets.annotations import KEYS, Annotations, Fault, hashable, is_number, read_json
+from mmnasfpn.datasets.annotations import (
+    KEYS,
+    Annotations,
+    Fault,
+    hashable,
+    is_box,
+    is_number,
+    read_json,
+)
 from mmnasfpn.datasets.image_rules import Reader
 
 
@@ -168,8 +176,10 @@ class _Fix:
         # What cannot be judged stays: its keys are missing or of the wrong kind, which is said.
         columns = file.columns['annotations']
         unknown = ~np.isfinite(file.sizes).all(axis=1)[file.image_of] if len(file.sizes) else True
-        kept |= np.array([not _is_whole(entry) for entry in zip(*(
-            columns[key] for key in ('image_id', 'category_id', 'bbox')), strict=True)], bool) | unknown
+        kept |= unknown | np.array([
+            not (isinstance(image, int | float | str) and isinstance(category, int | float | str)
+                 and is_box(box)) for image, category, box in zip(
+                     columns['image_id'], columns['category_id'], columns['bbox'], strict=True)], bool)
         self.data['annotations'] = [entry for entry, is_kept in zip(
             self.data['annotations'], kept.tolist(), strict=True) if is_kept]
         self.note(int((~kept).sum()), 'annotations left out that nothing can be learned from')
@@ -207,12 +217,6 @@ def _other_form(value: Any) -> int | str | None:
     return str(value) if type(value) is int else None
 
 
-def _is_whole(values: Sequence[Any]) -> bool:
-    box = values[-1]
-    return (all(isinstance(value, int | float | str) for value in values[:-1])
-            and isinstance(box, list) and len(box) == 4 and all(map(is_number, box)))
-
-
 def _area(entry: Mapping[str, Any], image: Mapping[str, Any] | None) -> float | None:
     """Return the area of an annotation's mask, or without one that of its box, or None."""
     box, mask = entry.get('bbox'), entry.get('segmentation')
@@ -225,7 +229,5 @@ def _area(entry: Mapping[str, Any], image: Mapping[str, Any] | None) -> float | 
             return float(masks.area(encoded))
         except Exception:  # of pycocotools' own many kinds, for a mask that is none
             pass
-    if isinstance(box, list) and len(box) == 4 and all(map(is_number, box)):
-        area = box[2] * box[3]
-        return float(area) if np.isfinite(area) else None
-    return None
+    area = float(box[2] * box[3]) if is_box(box) else np.inf
+    return area if np.isfinite(area) else None

@@ -21,10 +21,6 @@ from mmnasfpn.datasets.annotations import Fault, list_some
 #: are decoded, not only their headers read.
 NUM_OPENED, NUM_DECODED = 256, 32
 
-#: What ``color_type`` of MMCV's ``LoadImageFromFile`` may be.
-COLOR_TYPES = ('color', 'color_ignore_orientation', 'grayscale', 'grayscale_ignore_orientation',
-               'unchanged')
-
 _ORIENTATION = 0x0112  # EXIF's tag
 _MAX_SECONDS = 5.0  # to ask for the sizes of files; a slow network share is left after that
 _NUM_THREADS = 8

@@ -1,4 +1,4 @@
-"""Draw the shapes data set: pictures and COCO annotations from a seed."""
+"""Draw the shapes data set: images and COCO annotations from a seed."""
 import json
 import math
 import os
@@ -26,8 +26,8 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
                 image_size: int = 256, seed: int = 0) -> Path:
     """Write the shapes data set, unless it is there already.
 
-    Each picture shows up to ten objects of three classes, 12 to 110 pixels large, tilted by up to
-    20 degrees, of any colour, on a textured background; their boxes do not overlap. A picture
+    Each image shows up to ten objects of three classes, 12 to 110 pixels large, tilted by up to
+    20 degrees, of any colour, on a textured background; their boxes do not overlap. An image
     depends on the seed, its split and its number alone. The folder appears only when it is
     complete, so that two calls at once agree and none leaves it half-made; what a killed one leaves
     beside it ends in ``.unfinished-<process>`` and may be deleted.
@@ -35,8 +35,8 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
     Args:
         root (str | PathLike): Folder to make: ``annotations/{train,val}.json`` (boxes, areas and
             polygons), ``{train,val}/000001.jpg`` and so on, and ``shapes.json``, the arguments.
-        num_train (int): Pictures in the training split. Defaults to 400.
-        num_val (int): Pictures in the held-out split. Defaults to 100.
+        num_train (int): Images in the training split. Defaults to 400.
+        num_val (int): Images in the held-out split. Defaults to 100.
         image_size (int): Height and width in pixels, at least 128. Defaults to 256.
         seed (int): Any whole number of at least 0. Defaults to 0.
 
@@ -92,9 +92,9 @@ def _write_split(root: Path, split: str, number: int, image_size: int, seed: lis
     annotations: list[dict] = []
     for image_id in track(range(1, number + 1), description=f'Drawing {split} shapes'):
         rng = np.random.default_rng([*seed, image_id])
-        picture, objects = draw_picture(rng, image_size)
+        image, objects = draw_image(rng, image_size)
         file_name = f'{image_id:06d}.jpg'
-        if not cv2.imwrite(str(root / split / file_name), picture, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        if not cv2.imwrite(str(root / split / file_name), image, [cv2.IMWRITE_JPEG_QUALITY, 95]):
             raise OSError(f'cannot write {root / split / file_name}: is the disk full?')
         images.append(dict(id=image_id, file_name=file_name, height=image_size, width=image_size))
         for category, corners in objects:
@@ -114,28 +114,28 @@ def _geometry(corners: np.ndarray) -> dict:
                 segmentation=[[round(float(v), 2) for v in corners.ravel()]])
 
 
-def draw_picture(rng: np.random.Generator,
+def draw_image(rng: np.random.Generator,
                  size: int) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """Draw one picture.
+    """Draw one image.
 
     Args:
         rng (Generator): Where all randomness comes from.
         size (int): Height and width in pixels.
 
     Returns:
-        tuple: The picture, uint8 BGR of shape (size, size, 3), and its objects as pairs of class
+        tuple: The image, uint8 BGR of shape (size, size, 3), and its objects as pairs of class
         index and corners, float of shape (K, 2), x and y in pixels.
     """
-    picture = _background(rng, size)
+    image = _background(rng, size)
     boxes: list[np.ndarray] = []
     objects = []
     for _ in range(rng.integers(_NUM_OBJECTS[0], _NUM_OBJECTS[1] + 1)):
         placed = _place(rng, size, boxes)
         if placed is not None:
             category, corners = placed
-            _paint(rng, picture, corners)
+            _paint(rng, image, corners)
             objects.append((category, corners))
-    return picture, objects
+    return image, objects
 
 
 def _place(rng: np.random.Generator, size: int,
@@ -174,21 +174,21 @@ _OUTLINES = dict(circle=_regular(48, 0), square=_regular(4, np.pi / 4),
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Smooth coloured noise of several grain sizes around a mid tone."""
-    picture = np.full((size, size, 3), rng.uniform(70, 180, 3), dtype=np.float32)
+    image = np.full((size, size, 3), rng.uniform(70, 180, 3), dtype=np.float32)
     for grain, strength in ((64, 30), (16, 15), (4, 8)):
         cells = -(-size // grain) + 1
         noise = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
         noise = cv2.resize(noise, (cells * grain, cells * grain), interpolation=cv2.INTER_CUBIC)
-        picture += noise[:size, :size]
-    picture += rng.normal(0, 4, picture.shape)
-    return picture.clip(0, 255).astype(np.uint8)
+        image += noise[:size, :size]
+    image += rng.normal(0, 4, image.shape)
+    return image.clip(0, 255).astype(np.uint8)
 
 
-def _paint(rng: np.random.Generator, picture: np.ndarray, corners: np.ndarray) -> None:
+def _paint(rng: np.random.Generator, image: np.ndarray, corners: np.ndarray) -> None:
     """Fill the outline with a noisy colour that stands out from what is behind it."""
     left, top = np.floor(corners.min(axis=0)).astype(int)
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + 1
-    behind = picture[top:bottom, left:right]
+    behind = image[top:bottom, left:right]
     mean = behind.reshape(-1, 3).mean(axis=0)
     colour = rng.uniform(0, 255, 3)
     while np.abs(colour - mean).max() < 60:

@@ -1,4 +1,4 @@
-"""Hold pictures out of a COCO-format data set."""
+"""Hold images out of a COCO-format data set."""
 import json
 import os
 import random
@@ -7,31 +7,31 @@ from pathlib import Path
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_text
 
-#: Pictures of COCO's train2017 that the paper holds out for the reward (section 4.2).
+#: Images of COCO's train2017 that the paper holds out for the reward (section 4.2).
 NUM_HELD_OUT = 7392
 
 
 def split_coco(ann_file: str | os.PathLike[str], train_file: str | os.PathLike[str],
                held_out_file: str | os.PathLike[str], num_held_out: int = NUM_HELD_OUT,
                seed: int = 0) -> tuple[int, int]:
-    """Split an annotation file in two: pictures to train with, and pictures held out.
+    """Split an annotation file in two: images to train with, and images held out.
 
-    Which are held out depends on the seed and on the ids of the pictures alone, not on their order.
-    Everything else of the file, such as categories, is in both. No picture is copied.
+    Which are held out depends on the seed and on the ids of the images alone, not on their order.
+    Everything else of the file, such as categories, is in both. No image is copied.
 
     Args:
         ann_file (str | PathLike): Annotation file in COCO format.
-        train_file (str | PathLike): Annotation file to write, of the other pictures.
-        held_out_file (str | PathLike): Annotation file to write, of the pictures held out.
-        num_held_out (int): How many pictures to hold out. Defaults to 7,392, as the paper does.
+        train_file (str | PathLike): Annotation file to write, of the other images.
+        held_out_file (str | PathLike): Annotation file to write, of the images held out.
+        num_held_out (int): How many images to hold out. Defaults to 7,392, as the paper does.
         seed (int): Seed of the choice. Defaults to 0.
 
     Returns:
-        tuple[int, int]: Number of pictures in each.
+        tuple[int, int]: Number of images in each.
 
     Raises:
         FileNotFoundError: If there is no such annotation file.
-        ValueError: If it is not in COCO format, has too few pictures, or would be overwritten.
+        ValueError: If it is not in COCO format, has too few images, or would be overwritten.
     """
     check_whole_number('num_held_out', num_held_out, 1)
     check_whole_number('seed', seed, 0)
@@ -50,7 +50,7 @@ def split_coco(ann_file: str | os.PathLike[str], train_file: str | os.PathLike[s
         raise ValueError(f'{ann_file} is not in COCO format ({error!r}): it must be a JSON object with '
                          'images, annotations and categories') from None
     if len(ids) <= num_held_out:
-        raise ValueError(f'{ann_file} has {len(ids)} pictures, but {num_held_out} are to be held out, '
+        raise ValueError(f'{ann_file} has {len(ids)} images, but {num_held_out} are to be held out, '
                          'which leaves none to train with: hold out fewer')
     held_out = set(random.Random(seed).sample(ids, num_held_out))
     for path, is_held_out in ((paths[1], False), (paths[2], True)):

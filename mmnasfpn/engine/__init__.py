@@ -1,18 +1,10 @@
 """Training and testing: checks beforehand, launching, hooks, the command line."""
-from mmnasfpn.engine.hooks import (
-    AtomicCheckpointHook,
-    AutocastHook,
-    ChannelsLastHook,
-    CheckpointFitHook,
-    DropBlockRampHook,
-    FoldNormsHook,
-    LastBatchHook,
-    NoDetectionsHook,
-    PaintHook,
-    ResumedScheduleHook,
-    ResumeHook,
-)
+from typing import Any
 
-__all__ = ['AtomicCheckpointHook', 'AutocastHook', 'ChannelsLastHook', 'CheckpointFitHook',
-           'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook', 'PaintHook',
-           'ResumeHook', 'ResumedScheduleHook']
+
+def __getattr__(name: str) -> Any:
+    """Return a hook by its short path, without importing all hooks with this package."""
+    if not name.endswith('Hook'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from mmnasfpn.engine import hooks
+    return getattr(hooks, name)

@@ -1,4 +1,8 @@
-"""What the command lines of our tools share: arguments, and how errors end them."""
+"""What the command lines of our tools share: arguments, and how errors end them.
+
+Nothing here imports PyTorch or MMDetection, which takes seconds: tools import those in ``main``, once
+the arguments are parsed.
+"""
 import argparse
 import contextlib
 import io
@@ -6,6 +10,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +18,7 @@ from mmengine.config import Config
 
 from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn._markdown import check_markdown
-from mmnasfpn.engine.cfg_options import CfgOptions
-from mmnasfpn.engine.run import load_config
+from mmnasfpn.engine.config import CfgOptions, load_config
 from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of, original_of
 from mmnasfpn.errors import UsageError
 
@@ -27,8 +31,8 @@ def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
 
     The exit status is then 2 for a mistake in the command line, 130 if stopped by Ctrl-C, and 1 for any
     other error. Where ``MMNASFPN_TRACEBACK=1`` is set, the traceback is shown in place of the message.
-    Errors that are not the user's are not caught. Of several processes that meet the same error, the
-    first tells.
+    Errors that are not the user's are not caught. Of several processes that meet the same error, only
+    the first reports it.
 
     Args:
         main (Callable): The tool.
@@ -37,6 +41,8 @@ def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')  # for names that cannot be encoded
+    # MMDetection warns of an optional metric whenever it is imported; no tool uses it.
+    warnings.filterwarnings('ignore', 'faster_coco_eval is not installed', UserWarning)
     try:
         main()
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ class DemoFailed(RuntimeError):  # noqa: N818
 
 def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str] | None = None,
              options: Sequence[str] = ()) -> None:
-    """Train the demo's config with MIM, test it with MIM, draw pictures, and print the AP.
+    """Train the demo's config with MIM, test it with MIM, draw images, and print the AP.
 
     An interrupted demo goes on where it stopped, and a finished one is evaluated again.
 
@@ -63,7 +63,7 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
 
 def _report(metrics_file: Path, made: Sequence[Path]) -> None:
     metrics = json.loads(metrics_file.read_text())['metrics']
-    table = Table(*METRICS, title='COCO metrics on held-out pictures of shapes')
+    table = Table(*METRICS, title='COCO metrics on held-out images of shapes')
     found = (metrics.get(key) for key in METRICS.values())  # none where nothing is detected
     table.add_row(*('-' if value is None else f'{value:.3f}' for value in found))
     console = Console()

@@ -1,7 +1,6 @@
 """Train and test a config: what ``tools/train.py`` and ``tools/test.py`` do."""
 import os
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
-from mmengine.config.utils import ConfigParsingError
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, init_dist, is_distributed, is_main_process
 from mmengine.registry import HOOKS, RUNNERS, init_default_scope
@@ -21,6 +19,7 @@ from mmnasfpn._files import write_json
 from mmnasfpn.checkpoints.fit import CheckpointFitHook, check_classes
 from mmnasfpn.checkpoints.safe import trust_checkpoints
 from mmnasfpn.datasets.annotations import FileStamp
+from mmnasfpn.engine.config import load_config as load_config
 from mmnasfpn.engine.hooks.last_batch import LastBatchHook
 from mmnasfpn.engine.hooks.no_detections import NoDetectionsHook
 from mmnasfpn.engine.hooks.resume import ResumeHook
@@ -29,65 +28,12 @@ from mmnasfpn.engine.preflight import DataReport, check_data, check_model
 from mmnasfpn.engine.preflight.config import check_config
 from mmnasfpn.engine.preflight.data_config import leaves, metrics_of
 from mmnasfpn.engine.user_errors import config_errors
-from mmnasfpn.errors import ConfigError, UsageError
+from mmnasfpn.errors import UsageError
 from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.registry import class_of
 
-#: How a model can compute, as :func:`train` and :func:`test` take it, and what that is to autocast.
+#: How a model can compute, as :func:`train` and :func:`evaluate` take it, and what that is to autocast.
 DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')
-
-
-def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None,
-                cfg_options: Mapping[str, Any] | None = None, launcher: str = 'none') -> Config:
-    """Read a config and put the options of a command line into it.
-
-    Args:
-        path (str | PathLike): Path of the config.
-        work_dir (str | PathLike | None): Where to write. Defaults to the config's own ``work_dir``, and
-            without one to ``work_dirs/<name of the config>``.
-        cfg_options (Mapping | None): Overrides, ``{'a.b.c': value}``. Defaults to None.
-        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        ConfigError: If it cannot be read.
-        UsageError: If the overrides do not fit it.
-    """
-    path = os.fspath(path)
-    try:
-        cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program
-        raise ConfigError(_why_unreadable(path, error)) from error
-    cfg.launcher = launcher
-    try:
-        cfg.merge_from_dict(dict(cfg_options or {}))
-    except Exception as error:  # MMEngine walks into whatever is there
-        raise UsageError(f'--cfg-options do not fit the config {path}: {error}') from error
-    if work_dir is not None:
-        cfg.work_dir = os.fspath(work_dir)
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
-    return cfg
-
-
-def _why_unreadable(path: str, error: BaseException) -> str:
-    """Return why a config cannot be read: which file of those that it is made of, and where in it."""
-    file, line = path, getattr(error, 'lineno', None)
-    for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name in ('_is_lazy_import', '_file2dict', '_parse_lazy_import'):
-            file = frame.f_locals['filename']  # MMEngine's, which go from a config to its bases
-        elif frame.f_code.co_filename == file:
-            line = number
-    if isinstance(error, ImportError) and error.__cause__:  # of custom_imports
-        error = error.__cause__
-    what = error.args[0] if isinstance(error, SyntaxError | KeyError) and error.args else str(error)
-    if not isinstance(error, SyntaxError | OSError | AssertionError | ConfigParsingError):
-        what = f'{type(error).__name__}: {what}'
-    is_base = Path(file).absolute() != Path(path).absolute()
-    return (f'the config {path} cannot be read: ' + (f'its base {file}: ' if is_base else '')
-            + (f'line {line}: ' if line else '') + what)
 
 
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
@@ -140,7 +86,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             runner.train()
 
 
-def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None,
+def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None,
          json_path: str | os.PathLike[str] | None = None,
          show_dir: str | os.PathLike[str] | None = None, show: bool = False,
          wait_time: float = 2, tta: bool = False, backend: str | None = None,
@@ -154,9 +100,9 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
             wrote from it.
         out (str | PathLike | None): Pickle to write all predictions to. Defaults to None.
         json_path (str | PathLike | None): JSON file to write the metrics to. Defaults to None.
-        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint pictures into.
-        show (bool): Show the pictures in a window. Defaults to False.
-        wait_time (float): Seconds to show each picture.
+        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint images into.
+        show (bool): Show the images in a window. Defaults to False.
+        wait_time (float): Seconds to show each image.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
             or by flipping where it has none. Defaults to False.
         backend (str | None): ``'pytorch'``, or ``'onnx'`` for an exported model. Defaults to what the
@@ -182,8 +128,8 @@ def test(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None
     _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
     if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
         if tta or channels_last or fuse or dtype != 'fp32':
-            raise UsageError('--tta, --channels-last, --dtype and --fuse change the detector, which an '
-                             'exported model does not let them: leave them out')
+            raise UsageError('--tta, --channels-last, --dtype and --fuse cannot change an exported '
+                             'model: leave them out')
         cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
         cfg.load_from = None
         cfg.custom_hooks = []  # such as EMAHook, which there are no weights for

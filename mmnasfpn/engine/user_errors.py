@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
-import torch
-
 import mmnasfpn
 from mmnasfpn.errors import ConfigError
 
@@ -142,8 +140,9 @@ def concerns_one_process(error: BaseException) -> bool:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return (isinstance(error, torch.OutOfMemoryError | MemoryError)
-            or (isinstance(error, RuntimeError) and 'DefaultCPUAllocator' in str(error)))
+    # PyTorch's own error by its name, since importing PyTorch takes seconds.
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and (
+        type(error).__name__ == 'OutOfMemoryError' or 'DefaultCPUAllocator' in str(error)))
 
 
 def _frames(error: BaseException) -> list[FrameType]:

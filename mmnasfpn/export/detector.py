@@ -17,14 +17,14 @@ from mmnasfpn.models.detectors import AnytimeDetector
 #: TensorRT's TopK gives no more.
 MAX_CANDIDATES = 3840
 
-#: What a head may not do its own way.
+#: Methods that a head must not override.
 _DECODING = ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
 
 
 class ExportableDetector(nn.Module):
     """Preprocessing, network, and what MMDetection does after it, NMS included.
 
-    The numbers of candidates and detections do not depend on what is in the picture. The best
+    The numbers of candidates and detections do not depend on what is in the image. The best
     ``max_candidates`` pairs of a prior and a class go into NMS, and of each level at most
     ``test_cfg.nms_pre``. Otherwise the detections are those of the detector with
     ``test_cfg.nms_pre=max_candidates``.
@@ -58,11 +58,16 @@ class ExportableDetector(nn.Module):
         self.min_bbox_size = cfg.get('min_bbox_size', -1)
         self.max_per_img = cfg.get('max_per_img', max_candidates)
         self.nms = cfg.get('nms') or {}
-        check_preprocessor(self.detector.data_preprocessor)
+        preprocessor = detector.data_preprocessor
+        # MMEngine's, which changes no pixel, stands in where there is none.
+        if type(preprocessor) is not BaseDataPreprocessor and not isinstance(preprocessor,
+                                                                             ImgDataPreprocessor):
+            raise ValueError(f'model.data_preprocessor is a {type(preprocessor).__name__}, and export '
+                             'knows only that of MMDetection: use mmdet.DetDataPreprocessor')
         if not is_raw:
-            self._check()
+            self._check_decoding()
 
-    def _check(self) -> None:
+    def _check_decoding(self) -> None:
         name = type(self.head).__name__
         own = [method for method in _DECODING
                if getattr(type(self.head), method, None) is not getattr(BaseDenseHead, method)]
@@ -80,7 +85,7 @@ class ExportableDetector(nn.Module):
 
         Args:
             images (Tensor): Pixels of 0..255, (N, 3, H, W), of the channel order in which MMCV reads
-                pictures, BGR.
+                images, BGR.
 
         Returns:
             tuple[Tensor, ...]: For each image, the best first: ``boxes`` (N, K, 4), x1, y1, x2, y2 in
@@ -91,7 +96,11 @@ class ExportableDetector(nn.Module):
         outputs = self.head(self.detector.extract_feat(self.preprocess(images)))
         if self.is_raw:
             return tuple(x for maps in outputs for x in maps)
-        boxes, scores, labels = self._candidates(*outputs, size=images.shape[-2:])
+        return self.decode(outputs, images.shape[-2:])
+
+    def decode(self, outputs: Sequence[Sequence[Tensor]], size: Sequence[int]) -> tuple[Tensor, ...]:
+        """Return the detections, as :meth:`forward` does, in what the head returned."""
+        boxes, scores, labels = self._candidates(*outputs, size=size)
         keep = keep_by_nms(self._set_apart(boxes, labels), scores, float(self.nms['iou_threshold']),
                            self.max_per_img)
         kept = torch.where(keep > 0, scores, torch.full_like(scores, -1))
@@ -169,19 +178,6 @@ class ExportableDetector(nn.Module):
         if self.nms.get('class_agnostic', False):
             return boxes
         return boxes + (labels * (boxes.amax((1, 2))[:, None] + 1))[..., None]
-
-
-def check_preprocessor(preprocessor: nn.Module) -> None:
-    """Check that a data preprocessor is one of which it is known what it does at test time.
-
-    Raises:
-        ValueError: If it is of another kind than MMDetection's, or MMEngine's that changes no pixel and
-            stands in where there is none.
-    """
-    if type(preprocessor) is not BaseDataPreprocessor and not isinstance(preprocessor,
-                                                                         ImgDataPreprocessor):
-        raise ValueError(f'model.data_preprocessor is a {type(preprocessor).__name__}, and export knows '
-                         'only that of MMDetection: use mmdet.DetDataPreprocessor')
 
 
 def _flat(x: Tensor, channels: int) -> Tensor:

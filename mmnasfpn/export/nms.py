@@ -13,7 +13,7 @@ def keep_by_nms(boxes: Tensor, scores: Tensor, iou_threshold: float, max_per_img
     Args:
         boxes (Tensor): x1, y1, x2, y2, (N, M, 4).
         scores (Tensor): Shape (N, M). Those not above 0 are not kept.
-        iou_threshold (float): Of two boxes that overlap by more, the one of the lower score goes.
+        iou_threshold (float): Of two boxes that overlap by more, the one of the lower score is removed.
         max_per_img (int): How many to keep at most, the best ones.
 
     Returns:

@@ -34,7 +34,7 @@ class OnnxDetector(BaseModel):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(BaseDataPreprocessor())  # leaves pictures as they were read
+        super().__init__(BaseDataPreprocessor())  # leaves images as they were read
         self.path = os.fspath(path)
         self.session = open_session(path)
         about = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
@@ -50,24 +50,24 @@ class OnnxDetector(BaseModel):
         """Detect.
 
         Args:
-            inputs (Sequence[Tensor]): Pictures as the test pipeline gives them, (3, H_i, W_i), 0..255.
+            inputs (Sequence[Tensor]): Images as the test pipeline gives them, (3, H_i, W_i), 0..255.
             data_samples (Sequence[DetDataSample]): What is known of them.
             mode (str): ``'predict'`` only.
 
         Returns:
             list[DetDataSample]: The data samples, with ``pred_instances`` as MMDetection's detectors
-            give them, in pixels of the original pictures.
+            give them, in pixels of the original images.
 
         Raises:
-            ValueError: If a picture is larger than the model takes.
+            ValueError: If an image is larger than the model takes.
         """
         if mode != 'predict':
             raise ValueError(f'mode is {mode!r}, but an exported model can only predict')
-        at_once = self.batch if isinstance(self.batch, int) else 1
-        for start in range(0, len(inputs), at_once):
-            samples = data_samples[start:start + at_once]
-            images = [self._fill_up(x) for x in inputs[start:start + at_once]]
-            images += images[:1] * (at_once - len(images))
+        batch_size = self.batch if isinstance(self.batch, int) else 1
+        for start in range(0, len(inputs), batch_size):
+            samples = data_samples[start:start + batch_size]
+            images = [self._fill_up(x) for x in inputs[start:start + batch_size]]
+            images += images[:1] * (batch_size - len(images))
             found = self.session.run(None, {'images': np.stack(images)})
             for sample, boxes, scores, labels in zip(samples, *found, strict=False):
                 sample.pred_instances = _to_instances(sample, boxes, scores, labels)
@@ -75,14 +75,14 @@ class OnnxDetector(BaseModel):
         return list(data_samples)
 
     def _fill_up(self, image: Tensor) -> np.ndarray:
-        """Put a picture into the top left of one of the size that the model takes."""
+        """Put an image into the top left of one of the size that the model takes."""
         pixels = image.detach().cpu().float()
         if not all(isinstance(size, int) for size in self.size):
             return pixels.numpy()
         below, beside = (size - own for size, own in zip(self.size, pixels.shape[-2:], strict=True))
         if min(below, beside) < 0:
             raise ValueError(
-                f'a picture is {pixels.shape[-2]}x{pixels.shape[-1]}, but {self.path} takes at most '
+                f'an image is {pixels.shape[-2]}x{pixels.shape[-1]}, but {self.path} takes at most '
                 f'{self.size[0]}x{self.size[1]}: export it with --dynamic, or with that --image-size')
         background = torch.tensor(self.about['background'])[:, None, None]
         return (F.pad(pixels - background, (0, beside, 0, below)) + background).numpy()

@@ -35,7 +35,7 @@ def missing_packages() -> list[str]:
 def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[str],
             input_names: Sequence[str], output_names: Sequence[str] | None = None,
             dynamic_dims: Sequence[int] = (), metadata: Mapping[str, str] | None = None) -> None:
-    """Write a module as an ONNX model, at once or not at all.
+    """Write a module as an ONNX model, as a whole or not at all.
 
     Args:
         module (nn.Module): In evaluation mode.

@@ -18,8 +18,8 @@ from mmnasfpn.anytime.slim_checkpoint import slim_checkpoint
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError
 from mmnasfpn.engine.cli import output_file
+from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config
-from mmnasfpn.engine.run import test as run_test
 from mmnasfpn.models.detectors.anytime import HEADS
 from mmnasfpn.models.detectors.calibration import Calibration
 from tests.conftest import run_python

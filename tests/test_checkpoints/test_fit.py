@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.checkpoints.fit import CheckpointFitHook, check_neck, load_weights
 from mmnasfpn.checkpoints.safe import CheckpointError
+from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
 from tests.conftest import REPO, run_python
 from tests.test_checkpoints.test_safe import Calls, make_file
 

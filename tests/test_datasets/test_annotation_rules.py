@@ -141,7 +141,7 @@ def test_a_byte_order_mark_is_named_beside_other_faults(tmp_path):
     assert rules == ['byte-order-mark', 'annotation-id-0']
 
 
-def test_all_faults_are_found_at_once_errors_first(tmp_path):
+def test_all_faults_are_found_errors_first(tmp_path):
     def change(data):
         data['annotations'][0].pop('area')
         data['annotations'][1].update(bbox=[5, 5, 0, 0])

@@ -22,17 +22,17 @@ def annotations(root, split='train'):
     return json.loads((root / f'annotations/{split}.json').read_text())
 
 
-def test_is_valid_coco(root):
+def test_shapes_are_valid_coco(root):
     coco = COCO(str(root / 'annotations/train.json'))
     assert len(coco.imgs) == 30
     assert tuple(c['name'] for c in coco.cats.values()) == CLASSES and len(CLASSES) >= 3
     for image in coco.imgs.values():
-        picture = cv2.imread(str(root / 'train' / image['file_name']))
-        assert picture.shape == (image['height'], image['width'], 3) == (256, 256, 3)
+        pixels = cv2.imread(str(root / 'train' / image['file_name']))
+        assert pixels.shape == (image['height'], image['width'], 3) == (256, 256, 3)
     assert {ann['category_id'] for ann in coco.anns.values()} == {1, 2, 3}
 
 
-def test_objects_are_12_to_110_pixels_inside_the_picture_and_apart(root):
+def test_objects_are_12_to_110_pixels_inside_the_image_and_apart(root):
     data = annotations(root)
     sizes = []
     for _, group in itertools.groupby(data['annotations'], key=lambda ann: ann['image_id']):
@@ -57,9 +57,9 @@ def test_boxes_and_areas_are_those_of_the_drawn_masks(root):
 
 
 def test_objects_stand_where_their_boxes_say():
-    picture = np.full((64, 64, 3), 128, np.uint8)
-    _paint(np.random.default_rng(0), picture, np.array([[10., 20.], [30., 20.], [30., 50.], [10., 50.]]))
-    rows, columns = np.nonzero(np.abs(picture.astype(int) - 128).max(axis=2) > 40)
+    image = np.full((64, 64, 3), 128, np.uint8)
+    _paint(np.random.default_rng(0), image, np.array([[10., 20.], [30., 20.], [30., 50.], [10., 50.]]))
+    rows, columns = np.nonzero(np.abs(image.astype(int) - 128).max(axis=2) > 40)
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (10, 20, 30, 50)
 
 
@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not(root, tmp_path):
     assert (root / 'val/000001.jpg').read_bytes() != (root / 'train/000001.jpg').read_bytes()
 
 
-def test_is_written_once(root):
+def test_shapes_are_written_once(root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
     make_shapes(root, 30, 10, 256, seed=1)
     assert {path: path.stat().st_mtime_ns for path in root.rglob('*')} == before

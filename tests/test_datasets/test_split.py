@@ -1,10 +1,10 @@
-"""Holding pictures out of a COCO-format data set."""
+"""Holding images out of a COCO-format data set."""
 import json
 
 import pytest
 
 from mmnasfpn.datasets.split import NUM_HELD_OUT, split_coco
-from tests.conftest import run_python
+from tests.conftest import run_tool_here
 
 CATEGORIES = [dict(id=1, name='bolt')]
 
@@ -27,7 +27,7 @@ def ids(data):
     return {image['id'] for image in data['images']}
 
 
-def test_every_picture_and_its_boxes_are_in_one_part(tmp_path):
+def test_every_image_and_its_boxes_are_in_one_part(tmp_path):
     source = write(tmp_path / 'all.json', range(50))
     counts, (train, val) = split(tmp_path, source, 12)
     assert counts == (38, 12) == (len(train['images']), len(val['images']))
@@ -49,7 +49,7 @@ def test_the_choice_follows_the_seed_and_not_the_order_of_the_file(tmp_path):
 
 def test_the_papers_number_is_held_out_unless_another_is_given(tmp_path):
     assert NUM_HELD_OUT == 118_287 - 110_895
-    with pytest.raises(ValueError, match='has 50 pictures, but 7392 are to be held out.*fewer'):
+    with pytest.raises(ValueError, match='has 50 images, but 7392 are to be held out.*fewer'):
         split(tmp_path, write(tmp_path / 'all.json', range(50)))
 
 
@@ -71,9 +71,10 @@ def test_what_cannot_be_split_is_named(tmp_path):
         split(tmp_path, source, 0)
 
 
-def test_the_tool_writes_beside_the_file(tmp_path, tool_env):
+def test_the_tool_writes_beside_the_file(tmp_path, monkeypatch, capsys):
     source = write(tmp_path / 'all.json', range(20))
-    output = run_python('tools/split_coco.py', source, '--num-held-out', 5, env=tool_env)
-    assert 'all_search-train.json: 15 pictures' in output
-    assert 'all_search-val.json: 5 pictures' in output
+    run_tool_here(monkeypatch, 'split_coco', source, '--num-held-out', 5)
+    output = capsys.readouterr().out
+    assert 'all_search-train.json: 15 images' in output
+    assert 'all_search-val.json: 5 images' in output
     assert len(json.loads((tmp_path / 'all_search-val.json').read_text())['images']) == 5

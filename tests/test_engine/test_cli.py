@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from mmengine.registry import MODELS
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_json
 from mmnasfpn.converters import ConversionError
-from mmnasfpn.engine.cfg_options import CfgOptions
 from mmnasfpn.engine.cli import (
     folder_of_run,
     load_config,
@@ -27,6 +27,7 @@ from mmnasfpn.engine.cli import (
     output_folder,
     run_tool,
 )
+from mmnasfpn.engine.config import CfgOptions
 from mmnasfpn.engine.user_errors import concerns_one_process, config_errors, is_users, message_of
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.genotypes import get_genotype
@@ -134,6 +135,15 @@ def test_errors_of_the_user_end_a_tool_with_one_message(
     message = stderr[stderr.index(f'{tool}.py: error: '):]
     assert re.search(re.escape(words).replace(r'\ ', r'\s+'), message)
     assert stderr.count('error: ') == 1
+
+
+@pytest.mark.parametrize('arguments', [
+    *([path, '--help'] for path in sorted(REPO.glob('tools/*.py'))),
+    ['-c', "import mmnasfpn.engine.cli, sys; sys.exit(bool({'torch', 'mmdet'} & set(sys.modules)))"]],
+    ids=lambda arguments: Path(arguments[0]).stem)
+def test_help_comes_without_warnings_and_command_lines_are_read_without_pytorch(arguments, tool_env):
+    done = subprocess.run([sys.executable, *arguments], env=tool_env, capture_output=True, check=True)
+    assert not done.stderr
 
 
 @pytest.mark.parametrize(('options', 'words'), [

@@ -5,7 +5,7 @@ from mmnasfpn.engine.demo import run_demo
 from tests.conftest import SMALL_OPTIONS
 
 
-def test_the_demo_leaves_checkpoint_metrics_and_pictures(tmp_path, monkeypatch, capsys):
+def test_the_demo_leaves_checkpoint_metrics_and_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run_demo('demo', options=[*SMALL_OPTIONS, 'model.test_cfg.score_thr=0.0'])
     for name in ('epoch_1.pth', 'metrics.json', 'predictions.png', 'curves.png'):

@@ -44,7 +44,7 @@ def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, output):
         test_dataloader=dict(dataset=dict(data_root='data', ann_file='annotations/val.json')),
         test_evaluator=[dict(type='CocoMetric', ann_file='data/other.json')]))
     with pytest.raises(UsageError, match='would be written over'):
-        run.test(cfg, 'a.json', json_path=str(tmp_path / output))
+        run.evaluate(cfg, 'a.json', json_path=str(tmp_path / output))
 
 
 def test_each_part_of_a_data_set_gets_the_pipeline_of_test_time_augmentation():

@@ -10,9 +10,9 @@ import pytest
 import torch
 from mmengine.fileio import load
 
-from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
-from tests.conftest import DEMO_CONFIG, REPO, run_python
+from mmnasfpn.engine.run import evaluate, load_config, train
+from tests.conftest import DEMO_CONFIG, REPO, run_python, write_tiny_config
+from tests.test_engine.test_hooks.test_speed import WIDE, assert_near, build
 
 
 def weights(work_dir, epoch=3):
@@ -26,24 +26,31 @@ def learning_rates(work_dir):
 
 
 @pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """Return a function that trains the tiny config once, without interruption."""
-    done = {}
-
-    def train_once(config, env):
-        if not done:
-            done['work_dir'] = tmp_path_factory.mktemp('trained')
-            run_python('tools/train.py', config, '--work-dir', done['work_dir'], env=env)
-        return done['work_dir']
-
-    return train_once
+def config(tmp_path_factory):
+    return write_tiny_config(tmp_path_factory.mktemp('config'))
 
 
-def test_killed_and_resumed_equals_uninterrupted(tiny_config, tool_env, tmp_path, trained):
-    reference = trained(tiny_config, tool_env)
+def train_here(config, work_dir, **options):
+    """Train in this process, on one thread as the tools in `tool_env`, so that sums do not vary."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cfg = load_config(config, work_dir)
+    cfg.experiment_name = cfg.visualizer.name = work_dir.name
+    train(cfg, **options)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope='module')
+def trained(config, tmp_path_factory):
+    """The work dir of a training without interruption."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    train_here(config, work_dir)
+    return work_dir
+
+
+def test_killed_and_resumed_equals_uninterrupted(config, tool_env, tmp_path, trained):
     work_dir = tmp_path / 'killed'
-    command = [sys.executable, 'tools/train.py', str(tiny_config), '--work-dir', str(work_dir),
-               '--resume']
+    command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(work_dir), '--resume']
     rng = random.Random(0)
     for epoch in (1, 2):  # kill it somewhere in the epoch after each checkpoint
         process = subprocess.Popen(command, cwd=REPO, env=tool_env, stdout=subprocess.DEVNULL,
@@ -55,39 +62,42 @@ def test_killed_and_resumed_equals_uninterrupted(tiny_config, tool_env, tmp_path
         time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, cwd=REPO, env=tool_env, check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
-    expected, found = weights(reference), weights(work_dir)
+    train_here(config, work_dir, resume=True)
+    expected, found = weights(trained), weights(work_dir)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         assert torch.equal(value, found[key]), key
-    assert learning_rates(work_dir) == learning_rates(reference)
+    assert learning_rates(work_dir) == learning_rates(trained)
 
 
-def test_test_writes_metrics_and_predictions(tiny_config, tool_env, tmp_path, trained):
-    checkpoint = trained(tiny_config, tool_env) / 'epoch_3.pth'
+def test_an_evaluation_writes_metrics_and_predictions(config, tmp_path, trained):
+    checkpoint = trained / 'epoch_3.pth'
     metrics_file, predictions = tmp_path / 'm' / 'metrics.json', tmp_path / 'p.pkl'
-    run_python('tools/test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'test', '--json',
-             metrics_file, '--out', predictions, '--tta', '--cfg-options',
-             'model.test_cfg.score_thr=0.0', env=tool_env)
+    cfg = load_config(config, tmp_path / 'test', {'model.test_cfg.score_thr': 0.0})
+    cfg.experiment_name = tmp_path.name
+    evaluate(cfg, str(checkpoint), out=predictions, json_path=metrics_file, tta=True)
     written = json.loads(metrics_file.read_text())
     assert written['checkpoint'] == str(checkpoint)
     assert 0 <= written['metrics']['coco/bbox_mAP'] <= 1
     assert len(load(str(predictions))) == 4
 
 
-def test_two_processes_train_on_a_cpu(tiny_config, tool_env, tmp_path):
-    run_python('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
-             '--master-port=29511', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
-             '--work-dir', tmp_path / 'ddp', '--auto-scale-lr',
-             '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1',
-             'auto_scale_lr.base_batch_size=4', env=tool_env)
-    assert (tmp_path / 'ddp' / 'epoch_1.pth').is_file()
-    rates = learning_rates(tmp_path / 'ddp')
-    assert list(rates) == [1, 2]  # 12 pictures in batches of 2 x 4
-    lr = load_config(str(tiny_config)).optim_wrapper.optimizer.lr
-    warm_up = 0.1  # of the schedule, at its first step
-    assert rates[1] == pytest.approx(2 * lr * warm_up)
+def test_two_processes_train_on_a_cpu_and_the_same_channels_last(config, tool_env, tmp_path):
+    lr = load_config(config).optim_wrapper.optimizer.lr
+    start = tmp_path / 'start.pth'
+    torch.save(dict(state_dict=build(config).state_dict()), start)
+    for name, *switches in (('plain',), ('last', '--channels-last')):
+        run_python('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2',
+                   'tools/train.py', config, '--launcher', 'pytorch', '--work-dir', tmp_path / name,
+                   '--auto-scale-lr', *switches, '--cfg-options',
+                   *(f'{key}={value}' for key, value in WIDE.items()), f'load_from={start}',
+                   'optim_wrapper.optimizer.type=SGD', 'train_cfg.max_epochs=1',
+                   'train_cfg.val_interval=1', 'auto_scale_lr.base_batch_size=4', env=tool_env)
+        rates = learning_rates(tmp_path / name)
+        assert list(rates) == [1, 2]  # 12 images in batches of 2 x 4
+        warm_up = 0.1  # of the schedule, at its first step
+        assert rates[1] == pytest.approx(2 * lr * warm_up)
+    assert_near(weights(tmp_path / 'last', 1), weights(tmp_path / 'plain', 1), start)
 
 
 @pytest.mark.parametrize(('options', 'arguments', 'words'), [
@@ -109,4 +119,4 @@ def test_mistakes_end_training_before_it_starts(tiny_config, tmp_path, options, 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.pth.*no such file'):
-        run_test(load_config(str(DEMO_CONFIG), str(tmp_path)), str(tmp_path / 'none.pth'))
+        evaluate(load_config(str(DEMO_CONFIG), str(tmp_path)), str(tmp_path / 'none.pth'))

@@ -1,4 +1,6 @@
 """Exported detectors find what those find that they were exported from."""
+import contextlib
+import io
 import json
 import re
 
@@ -14,16 +16,15 @@ from mmengine.structures import InstanceData
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn.checkpoints.safe import CheckpointError
-from mmnasfpn.engine.run import load_config
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
 from mmnasfpn.export.nms import keep_by_nms
 from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.export.run import EXAMPLE_SIZE, export_checkpoint
-from tests.conftest import REPO, run_python
+from tests.conftest import REPO, run_tool_here, write_tiny_config
 from tests.test_models.test_detectors import build
 
-SIZES = [(128, 128), (101, 133), (64, 200)]  # of pictures; the second is no multiple of 32
+SIZES = [(128, 128), (101, 133), (64, 200)]  # of images; the second is no multiple of 32
 
 
 def make_lively(detector, scale=0.15):
@@ -40,7 +41,7 @@ def make_lively(detector, scale=0.15):
     return detector.eval()
 
 
-def pictures(size, number=2):
+def images_of(size, number=2):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (number, 3, *size), generator=generator, dtype=torch.uint8)
 
@@ -55,7 +56,7 @@ def detect(detector, images, scale_factor=(1.0, 1.0), size=None):
 
 
 def assert_same(expected, boxes, scores, labels):
-    """Compare with what a model returns for one picture, whose rows are filled up.
+    """Compare with what a model returns for one image, whose rows are filled up.
 
     Where scores are as good as equal, the order is free.
     """
@@ -77,17 +78,37 @@ def build_lite():
         str(REPO / 'configs/nasfpn/retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py')).model)
 
 
-@pytest.fixture
-def lively_config(tiny_config):
-    """A config and a checkpoint that finds many boxes."""
-    cfg = load_config(str(tiny_config), cfg_options={'model.test_cfg.nms_pre': 3840})
-    cfg.work_dir = str(tiny_config.parent / 'w')
-    cfg.experiment_name = tiny_config.parent.name
+@pytest.fixture(scope='module')
+def lively(tmp_path_factory):
+    """The path of a config, and a checkpoint that finds many boxes."""
+    folder = tmp_path_factory.mktemp('lively')
+    config, checkpoint = write_tiny_config(folder), folder / 'lively.pth'
     init_default_scope('mmdet')
-    checkpoint = tiny_config.parent / 'lively.pth'
-    torch.save(dict(state_dict=make_lively(MODELS.build(cfg.model)).state_dict(), meta=dict(
+    detector = make_lively(MODELS.build(load_config(config).model))
+    torch.save(dict(state_dict=detector.state_dict(), meta=dict(
         dataset_meta=dict(classes=('circle', 'square', 'triangle')))), checkpoint)
-    return cfg, checkpoint
+    return config, checkpoint
+
+
+@pytest.fixture
+def lively_config(lively, tmp_path):
+    """The config, and the checkpoint."""
+    cfg = load_config(lively[0], tmp_path / 'w', {'model.test_cfg.nms_pre': 3840})
+    cfg.experiment_name = tmp_path.name
+    init_default_scope('mmdet')
+    return cfg, lively[1]
+
+
+@pytest.fixture(scope='module')
+def exported(lively, tmp_path_factory):
+    """The model that the tool writes of them."""
+    out = tmp_path_factory.mktemp('models') / 'new/static.onnx'
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
+        run_tool_here(monkeypatch, 'export_onnx', *lively, out, '--cfg-options',
+                      'model.test_cfg.nms_pre=3840')
+    assert f'{out}: ' in printed.getvalue()
+    return out
 
 
 def detector_of(cfg, checkpoint):
@@ -107,7 +128,7 @@ def test_every_head_is_decoded_as_by_mmdetection(name, nms_pre, is_agnostic, sco
     test_cfg = detector.bbox_head.test_cfg
     test_cfg.update(nms_pre=nms_pre, score_thr=score_thr, max_per_img=50)
     test_cfg.nms.update(iou_threshold=0.5, class_agnostic=is_agnostic)
-    images = pictures(SIZES[1])
+    images = images_of(SIZES[1])
     module = ExportableDetector(detector)
     with torch.no_grad():
         found = module(images.float())
@@ -120,7 +141,7 @@ def test_the_best_candidates_of_all_levels_go_into_nms(tmp_path):
     detector = make_lively(build('RetinaNet', tmp_path))
     detector.bbox_head.test_cfg.update(score_thr=0.0, nms_pre=-1, min_bbox_size=-1, max_per_img=1000)
     detector.bbox_head.test_cfg.nms.iou_threshold = 1.0  # keeps all
-    images = pictures(SIZES[1]).float()
+    images = images_of(SIZES[1]).float()
     with torch.no_grad():
         _, many, _ = ExportableDetector(detector, max_candidates=1000)(images)
         _, few, _ = ExportableDetector(detector, max_candidates=40)(images)
@@ -128,24 +149,19 @@ def test_the_best_candidates_of_all_levels_go_into_nms(tmp_path):
     torch.testing.assert_close(few, many[:, :40])
 
 
-class Both(torch.nn.Module):
+class Both(ExportableDetector):
     """Detections and what the head returns, of one run."""
 
-    def __init__(self, detector):
-        super().__init__()
-        self.detections = ExportableDetector(detector)
-        self.raw = ExportableDetector(detector, is_raw=True)
-
-    def forward(self, images):
-        return (*self.detections(images), *self.raw(images))
+    def decode(self, outputs, size):
+        return (*super().decode(outputs, size), *(x for maps in outputs for x in maps))
 
 
-def test_all_agrees_at_three_sizes_that_are_left_open(lively_config, tmp_path):
+def test_a_model_of_open_sizes_agrees_at_three_sizes(lively_config, tmp_path):
     detector, path = detector_of(*lively_config), tmp_path / 'both.onnx'
     to_onnx(Both(detector), [torch.zeros(2, 3, *EXAMPLE_SIZE)], path, ['images'], dynamic_dims=(0, 2, 3))
     session = open_session(path)
     for size, number in zip(SIZES, (1, 2, 3), strict=True):
-        images = pictures(size, number)
+        images = images_of(size, number)
         boxes, scores, labels, *raw = session.run(None, {'images': images.float().numpy()})
         with torch.no_grad():
             inputs = detector.data_preprocessor(dict(inputs=list(images)))['inputs']
@@ -162,41 +178,36 @@ def test_all_agrees_at_three_sizes_that_are_left_open(lively_config, tmp_path):
     assert all(constants[node.input[1]].item() <= 3840 for node in graph.node if node.op_type == 'TopK')
 
 
-def test_the_tools_export_and_test(lively_config, tool_env, tmp_path):
-    cfg, checkpoint = lively_config
-    config = cfg.filename
-    out = tmp_path / 'models/static.onnx'
-    options = ['--cfg-options', 'model.test_cfg.nms_pre=3840']
-    printed = run_python('tools/export_onnx.py', config, checkpoint, out, *options, env=tool_env)
-    assert f'{out}: ' in printed
+def test_an_exported_model_is_tested_as_the_checkpoint_is(lively, exported, tmp_path):
+    config, checkpoint = lively
     metrics, found = {}, {}
-    for model in (checkpoint, out):
+    for model in (checkpoint, exported):
         cfg = load_config(config, str(tmp_path / f'test {model.name}'), {'model.test_cfg.nms_pre': 3840})
-        run_test(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'),
+        evaluate(cfg, str(model), out=str(tmp_path / 'found.pkl'), json_path=str(tmp_path / 'm.json'),
                  show_dir='painted')
         assert len(list((tmp_path / f'test {model.name}').glob('*/painted/*.jpg'))) == 4
         metrics[model] = load(str(tmp_path / 'm.json'))['metrics']
         found[model] = load(str(tmp_path / 'found.pkl'))
-    assert metrics[out] == pytest.approx(metrics[checkpoint], abs=5e-4)
-    for theirs, ours in zip(found[checkpoint], found[out], strict=True):
+    assert metrics[exported] == pytest.approx(metrics[checkpoint], abs=5e-4)
+    for theirs, ours in zip(found[checkpoint], found[exported], strict=True):
         assert len(ours['pred_instances']['labels']) == len(theirs['pred_instances']['labels'])
         assert_same(InstanceData(**theirs['pred_instances']), *(
             ours['pred_instances'][key] for key in ('bboxes', 'scores', 'labels')))
-    model = onnx.load(out)
+    model, other = onnx.load(exported), tmp_path / 'other.onnx'
     model.metadata_props[0].value = model.metadata_props[0].value.replace('"circle", "square"',
                                                                           '"square", "circle"')
-    onnx.save(model, out)
+    onnx.save(model, other)
     with pytest.raises(CheckpointError, match='the same classes in another order'):
-        run_test(load_config(config, str(tmp_path / 'w')), str(out))
+        evaluate(load_config(config, str(tmp_path / 'w')), str(other))
 
 
-def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_config, tmp_path):
+def test_a_model_of_one_size_takes_smaller_images_but_no_larger_ones(lively_config, tmp_path):
     cfg, checkpoint = lively_config
     [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'static.onnx', (96, 128), batch_size=2)
     init_default_scope('mmdet')
     detector, exported = detector_of(cfg, checkpoint), OnnxDetector(path)
     assert exported.about['classes'] == ['circle', 'square', 'triangle']
-    small = pictures((70, 101), 3)  # two at a time; both pad to 96x128
+    small = images_of((70, 101), 3)  # two at a time; both pad to 96x128
     scale = torch.tensor([0.5, 2.0, 0.5, 2.0])
     for theirs, ours in zip(detect(detector, small, size=(96, 128)), detect(exported, small, (0.5, 2.0)),
                             strict=True):
@@ -204,34 +215,29 @@ def test_a_model_of_one_size_takes_smaller_pictures_but_no_larger_ones(lively_co
         theirs.bboxes = theirs.bboxes.minimum(torch.tensor([101, 70, 101, 70])) / scale
         assert_same(theirs, ours.bboxes, ours.scores, ours.labels)
     with pytest.raises(ValueError, match='100x128, but .* takes at most 96x128: .*--dynamic'):
-        detect(exported, pictures((100, 128), 1))
+        detect(exported, images_of((100, 128), 1))
     with pytest.raises(ValueError, match='can only predict'):
         exported(small, [], mode='loss')
 
 
-def test_raw_models_give_what_the_head_returns(lively_config, tmp_path):
-    cfg, checkpoint = lively_config
-    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'raw.onnx', (64, 96), is_raw=True)
-    assert [(output.name, output.shape) for output in open_session(path).get_outputs()][::5] == [
-        ('scores_0', [1, 27, 8, 12]), ('boxes_0', [1, 36, 8, 12])]
-    with pytest.raises(ValueError, match='gives no detections'):
-        OnnxDetector(path)
-
-
-def test_a_model_without_a_data_preprocessor_takes_pixels_as_they_are(lively_config, tmp_path):
+def test_raw_models_and_those_without_a_data_preprocessor_do_nothing_else(lively_config, tmp_path):
     cfg, checkpoint = lively_config
     cfg.model.data_preprocessor = None
     [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'bare.onnx', (64, 96), is_raw=True)
-    images = pictures((64, 96), 1).float()
+    images = images_of((64, 96), 1).float()
     cfg.model.pop('data_preprocessor')
     with torch.no_grad():
         expected = [x for maps in detector_of(cfg, checkpoint)(images, mode='tensor') for x in maps]
     session = open_session(path)
+    assert [(output.name, output.shape) for output in session.get_outputs()][::5] == [
+        ('scores_0', [1, 27, 8, 12]), ('boxes_0', [1, 36, 8, 12])]
     for found, theirs in zip(session.run(None, {'images': images.numpy()}), expected, strict=True):
         torch.testing.assert_close(torch.from_numpy(found), theirs, rtol=1e-3,
                                    atol=1e-4 * theirs.abs().max().item())
     about = json.loads(session.get_modelmeta().custom_metadata_map['mmnasfpn'])
     assert about['background'] == [0, 0, 0]
+    with pytest.raises(ValueError, match='gives no detections'):
+        OnnxDetector(path)
 
 
 def test_a_data_preprocessor_of_another_kind_is_refused(tmp_path):
@@ -247,7 +253,7 @@ def test_exits_are_models_of_their_own(lively_config, tmp_path):
     paths = export_checkpoint(cfg, checkpoint, tmp_path / 'any.onnx', SIZES[0], all_exits=True)
     assert [path.name for path in paths] == ['any-exit1.onnx', 'any-exit2.onnx']
     assert paths[0].stat().st_size < paths[1].stat().st_size  # without the second stack
-    detector, images = detector_of(cfg, checkpoint), pictures(SIZES[0], 1)
+    detector, images = detector_of(cfg, checkpoint), images_of(SIZES[0], 1)
     for exit_stack, path in enumerate(paths, 1):
         detector.test_cfg.exit_stack = exit_stack
         [theirs] = detect(detector, images)
@@ -293,7 +299,7 @@ def test_heads_that_decode_their_own_way_export_raw_only(tmp_path):
     with pytest.raises(ValueError, match='GFLHead decodes .*_predict_by_feat_single.*--raw'):
         ExportableDetector(detector)
     with torch.no_grad():
-        assert len(ExportableDetector(detector, is_raw=True)(pictures(SIZES[1], 1).float())) == 10
+        assert len(ExportableDetector(detector, is_raw=True)(images_of(SIZES[1], 1).float())) == 10
     with pytest.raises(ValueError, match='only single-stage'):
         ExportableDetector(build('Faster R-CNN', tmp_path))
 
@@ -304,18 +310,19 @@ def test_another_onnx_model_is_refused(lively_config, tmp_path):
     for name, error, words in (('text.onnx', ValueError, 'no model that ONNX Runtime can run'),
                                ('none.onnx', FileNotFoundError, 'no such file')):
         with pytest.raises(error, match=words):
-            run_test(cfg, str(tmp_path / name))
+            evaluate(cfg, str(tmp_path / name))
     for switch in (dict(tta=True), dict(fuse=True), dict(channels_last=True), dict(dtype='bf16')):
         with pytest.raises(ValueError, match='--tta, --channels-last, --dtype and --fuse'):
-            run_test(cfg, str(tmp_path / 'text.onnx'), **switch)
+            evaluate(cfg, str(tmp_path / 'text.onnx'), **switch)
 
 
-def test_the_example_of_the_page_on_export(lively_config, tmp_path, monkeypatch, capsys):
-    cfg, checkpoint = lively_config
+def test_the_example_of_the_page_on_export(exported, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    export_checkpoint(cfg, checkpoint, 'model.onnx', (64, 96))
-    mmcv.imwrite(pictures((64, 96), 1)[0].permute(1, 2, 0).numpy(), 'picture.jpg')
+    (tmp_path / 'model.onnx').symlink_to(exported)
     text = (REPO / 'docs/export.md').read_text()
     block = re.search(r'```python\n(.*?)```', text, re.DOTALL).group(1)
+    name = re.search(r"imread\('(.*?)'\)", block).group(1)
+    size = open_session(exported).get_inputs()[0].shape[2:]
+    mmcv.imwrite(images_of(size, 1)[0].permute(1, 2, 0).numpy(), name)
     exec(block, {})
     assert len(capsys.readouterr().out.splitlines()) > 20

@@ -10,7 +10,7 @@ from mmnasfpn.registry import HOOKS
 class DropBlockRampHook(Hook):
     """Raise the dropping of every :class:`DropBlock` linearly from nothing to all of it.
 
-    It goes by the iteration of the run, which is part of the checkpoint: a resumed run goes on
+    It follows the iteration of the run, which is part of the checkpoint: a resumed run continues
     where it stopped.
 
     Args:

@@ -1,6 +1,6 @@
 """Paint detections onto the images as the detector saw them, without overwriting one by another."""
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmengine.fileio import get
 from mmengine.runner import Runner
 
 from mmnasfpn.datasets.image_rules import Reader
+from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.registry import HOOKS
 
 
@@ -35,7 +36,7 @@ class PaintHook(DetVisualizationHook):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._readers: dict[str, Reader] = {}  # of images that are read in another way than most
+        self._readers: dict[str, Reader] = {}  # of images that are read differently from most
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Find the folder that holds all images, and how they are read."""
@@ -44,7 +45,7 @@ class PaintHook(DetVisualizationHook):
         dataset = runner.test_dataloader.dataset
         if self.test_out_dir is not None:
             self._root = _common_folder(dataset)
-        parts = [(part, _reader_of(part)) for part in _leaves(dataset)]
+        parts = [(part, _reader_of(part)) for part in leaves(dataset)]
         self._reader = parts[0][1]
         self._readers = {path: reader for part, reader in parts if reader != self._reader
                          for path in _image_paths(part) or ()}
@@ -82,17 +83,6 @@ class PaintHook(DetVisualizationHook):
         folder.mkdir(parents=True, exist_ok=True)
         name = os.path.basename(path)
         return str(folder / (name if cv2.haveImageWriter(name) else f'{name}.jpg'))
-
-
-def _leaves(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets inside wrappers."""
-    if hasattr(dataset, 'datasets'):
-        for part in dataset.datasets:
-            yield from _leaves(part)
-    elif hasattr(dataset, 'dataset'):
-        yield from _leaves(dataset.dataset)
-    else:
-        yield dataset
 
 
 def _reader_of(dataset: Any) -> Reader:

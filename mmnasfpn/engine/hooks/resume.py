@@ -111,6 +111,6 @@ def _name(path: str) -> str:
 
 
 def _parent(path: str) -> str:
-    """Return the folder of a file, the same for all ways to write it."""
+    """Return the folder of a file, the same however its path is written."""
     folder = path.rstrip('/').rpartition('/')[0]
     return folder if '://' in path else os.path.realpath(folder or '.')

@@ -136,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 def _outlook(runner: Runner, wrapper: Any, schedulers: Sequence[Any]) -> str:
-    """Say how the learning rate, the one that the log shows, goes on."""
+    """Say what the learning rate, the one that the log shows, will be."""
     index = -1 if wrapper.base_param_settings is not None else 0
     group = wrapper.param_groups[index]
     epochs, steps = _left(runner)

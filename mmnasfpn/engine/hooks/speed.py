@@ -38,7 +38,7 @@ class ChannelsLastHook(Hook):
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what crashes or goes wrong: https://github.com/uxlfoundation/oneDNN/issues/6035."""
+        """Refuse what crashes or is computed wrong: https://github.com/uxlfoundation/oneDNN/issues/6035."""
         for name, conv in unwrapped(runner.model).named_modules():
             if (isinstance(conv, nn.Conv2d) and conv.weight.device.type == 'cpu'
                     and conv.kernel_size == (1, 1) and max(conv.stride) > 1 and conv.in_channels < 16):

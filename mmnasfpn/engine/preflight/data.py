@@ -65,7 +65,7 @@ def check_data(cfg: Config, dataloaders: Sequence[str],
 
     Raises:
         FileNotFoundError: If a data root, annotation file or image folder is missing.
-        ValueError: If anything else is wrong. All that is wrong is named at once.
+        ValueError: If anything else is wrong. The message lists all faults.
     """
     check = _DataCheck(cfg, checked)
     for key in dataloaders:

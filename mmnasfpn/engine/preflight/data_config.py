@@ -14,11 +14,11 @@ from mmnasfpn.registry import class_of
 _REPEATING = ('RepeatDataset', 'ClassBalancedDataset')
 
 
-def leaves(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """Yield the data sets inside wrappers such as ``RepeatDataset`` and ``ConcatDataset``."""
-    if 'dataset' in dataset:
+def leaves(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets inside wrappers such as ``RepeatDataset``, of configs or as they are built."""
+    if hasattr(dataset, 'dataset'):
         yield from leaves(dataset.dataset)
-    elif 'datasets' in dataset:
+    elif hasattr(dataset, 'datasets'):
         for part in dataset.datasets:
             yield from leaves(part)
     else:

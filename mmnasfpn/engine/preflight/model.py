@@ -10,11 +10,7 @@ from torch import nn
 
 from mmnasfpn.checkpoints.fit import unwrapped
 from mmnasfpn.datasets.annotations import list_some
-from mmnasfpn.engine.preflight.data import check_data
-from mmnasfpn.engine.preflight.report import DataReport
 from mmnasfpn.models.necks import PyramidNeck
-
-__all__ = ['DataReport', 'check_data', 'check_model', 'modes_restored']
 
 
 def check_model(model: nn.Module, classes: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What checks of data found, and how it is told."""
+"""What checks of data found, and how it is reported."""
 import logging
 import shlex
 from collections.abc import Sequence

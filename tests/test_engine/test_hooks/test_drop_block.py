@@ -2,7 +2,7 @@
 import pytest
 from mmengine.hooks import Hook
 
-from mmnasfpn.engine import DropBlockRampHook
+from mmnasfpn.engine.hooks import DropBlockRampHook
 from mmnasfpn.engine.run import load_config, train
 from mmnasfpn.models.necks import DropBlock
 from mmnasfpn.registry import HOOKS

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from mmnasfpn.engine import LastBatchHook
+from mmnasfpn.engine.hooks import LastBatchHook
 from mmnasfpn.engine.hooks import last_batch as last_batch_hook
 from mmnasfpn.engine.run import load_config, train
 from tests.conftest import DEMO_CONFIG
@@ -40,7 +40,7 @@ def loader(images, batch_size, kind=DefaultSampler, batch_sampler=None, **option
     (loader(9, 4, batch_sampler=AspectRatioBatchSampler), 9, True),
     (loader(9, 4, batch_sampler=AspectRatioBatchSampler, drop_last=True), 9, False),
 ])
-def test_it_is_known_whether_a_batch_of_one_image_comes(batches, max_iters, expected):
+def test_a_batch_of_one_image_is_foreseen(batches, max_iters, expected):
     assert last_batch_hook._has_batch_of_one(batches, max_iters) is expected
 
 

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import pytest
 from mmdet.evaluation import CocoMetric
 
-from mmnasfpn.engine import NoDetectionsHook
+from mmnasfpn.engine.hooks import NoDetectionsHook
 from mmnasfpn.engine.hooks import no_detections as no_detections_hook
-from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.run import evaluate, load_config, train
 
 NAMES = [f'coco/bbox_{item}' for item in ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')]
 
@@ -26,7 +25,7 @@ def test_a_model_that_detects_nothing_has_metrics_of_0_and_a_best_checkpoint(tin
 
     cfg = load_config(str(tiny_config), str(work_dir), {'model.test_cfg.score_thr': 0.999})
     cfg.experiment_name = cfg.visualizer.name = f'{tmp_path.name}-test'
-    found = run_test(cfg, str(work_dir / 'epoch_1.pth'), json_path=str(tmp_path / 'm.json'))
+    found = evaluate(cfg, str(work_dir / 'epoch_1.pth'), json_path=str(tmp_path / 'm.json'))
     assert found == dict.fromkeys(NAMES, 0.0)
     assert json.loads((tmp_path / 'm.json').read_text())['metrics'] == found
 

@@ -14,8 +14,7 @@ from torch.utils.data import ConcatDataset
 
 from mmnasfpn.datasets import make_shapes
 from mmnasfpn.engine.hooks.paint import PaintHook, _common_folder
-from mmnasfpn.engine.run import _use_painting, load_config
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.run import _use_painting, evaluate, load_config
 
 
 class Images(list):
@@ -57,7 +56,7 @@ def test_images_of_one_name_do_not_overwrite_each_other(tiny_config, tmp_path):
     cfg.experiment_name = cfg.visualizer.name = tmp_path.name
     init_default_scope('mmdet')
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'x.pth')
-    run_test(cfg, str(tmp_path / 'x.pth'), show_dir='painted')
+    evaluate(cfg, str(tmp_path / 'x.pth'), show_dir='painted')
     [painted] = (tmp_path / 'w').glob('*/painted')
     assert sorted(str(path.relative_to(painted)) for path in painted.rglob('*.jpg')) == [
         f'camera{number}/1.jpg' for number in range(4)]

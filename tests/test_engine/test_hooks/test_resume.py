@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmnasfpn.checkpoints.safe import CheckpointError
-from mmnasfpn.engine import ResumeHook
+from mmnasfpn.engine.hooks import ResumeHook
 from mmnasfpn.engine.hooks.resume import last_checkpoint
 from tests.test_checkpoints.test_atomic import hook_of, make_runner
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmnasfpn.engine import ResumedScheduleHook
+from mmnasfpn.engine.hooks import ResumedScheduleHook
 from tests.test_checkpoints.test_atomic import Toy
 
 STEPS = dict(type='MultiStepLR', by_epoch=True, milestones=[1, 3], gamma=0.1)

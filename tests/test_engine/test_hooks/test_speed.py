@@ -15,14 +15,14 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn.checkpoints.fit import unwrapped
-from mmnasfpn.engine import AutocastHook, ChannelsLastHook
 from mmnasfpn.engine import run as engine
-from mmnasfpn.engine.run import load_config, train
-from mmnasfpn.engine.run import test as run_test
+from mmnasfpn.engine.hooks import AutocastHook, ChannelsLastHook
+from mmnasfpn.engine.run import evaluate, load_config, train
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps
 from mmnasfpn.registry import HOOKS
-from tests.conftest import REPO, run_python
+from tests.conftest import REPO
+from tests.test_engine.test_hooks.test_drop_block import StoppedError
 from tests.test_models import test_anytime as anytime
 from tests.test_models.test_fold import with_statistics
 
@@ -31,23 +31,12 @@ WIDE = {'model.backbone.base_channels': 16, 'model.neck.in_channels': [16, 32, 6
         'model.test_cfg.score_thr': 0.0}
 
 
-class StoppedError(Exception):
-    pass
-
-
 @HOOKS.register_module()
 class WatchHook(Hook):
     """Note what neck and head give, what arrives there backward, and which norms run."""
 
     priority = 'LOWEST'
     seen: Counter = Counter()
-
-    def __init__(self, stop_after=None):
-        self.stop_after = stop_after
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == self.stop_after:
-            raise StoppedError
 
     def before_run(self, runner):
         self.seen.clear()
@@ -95,9 +84,9 @@ def weights(work_dir, epoch):
 
 
 def detected(tiny_config, work_dir, checkpoint, *hooks, **switches):
-    """Test, and return the metrics, each picture's detections and what was seen."""
+    """Test, and return the metrics, each image's detections and what was seen."""
     cfg = config_of(tiny_config, work_dir, *hooks)
-    metrics = run_test(cfg, str(checkpoint), out=str(work_dir / 'out.pkl'), **switches)
+    metrics = evaluate(cfg, str(checkpoint), out=str(work_dir / 'out.pkl'), **switches)
     samples = [sample['pred_instances'] for sample in load(str(work_dir / 'out.pkl'))]
     return metrics, samples, set(WatchHook.seen)
 
@@ -157,7 +146,7 @@ def test_channels_last_trains_and_validates_with_all_maps_so(tiny_config, tmp_pa
 def test_a_run_channels_last_that_is_stopped_goes_on_equal(tiny_config, tmp_path):
     whole, _ = trained(tiny_config, tmp_path / 'whole', epochs=2, channels_last=True)
     with pytest.raises(StoppedError):
-        trained(tiny_config, tmp_path / 'cut', dict(type='mmnasfpn.WatchHook', stop_after=1), epochs=2,
+        trained(tiny_config, tmp_path / 'cut', dict(type='mmnasfpn.StopAfter', epochs=1), epochs=2,
                 channels_last=True)
     found, seen = trained(tiny_config, tmp_path / 'cut', epochs=2, channels_last=True, resume=True)
     assert ('train', 'map', torch.float32, 'last') in seen
@@ -357,25 +346,8 @@ def test_a_config_without_hooks_gets_those_asked_for():
 ])
 def test_the_tools_hand_the_switches_on(tool, options, expected, tiny_config, monkeypatch):
     handed = {}
-    monkeypatch.setattr(engine, tool, lambda *args, **kwargs: handed.update(kwargs))
+    function = dict(test='evaluate').get(tool, tool)
+    monkeypatch.setattr(engine, function, lambda *args, **kwargs: handed.update(kwargs))
     monkeypatch.setattr(sys, 'argv', [tool, str(tiny_config), *options])
     runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
     assert handed.items() >= expected.items()
-
-
-def in_two_processes(tiny_config, env, work_dir, *options):
-    """Train an epoch, of two steps, and return the weights."""
-    run_python('-m', 'torch.distributed.run', '--nproc-per-node=2', '--master-addr=127.0.0.1',
-               '--master-port=29512', 'tools/train.py', tiny_config, '--launcher', 'pytorch',
-               '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_epochs=1',
-               'train_cfg.val_interval=1', 'model.backbone.base_channels=16',
-               'model.neck.in_channels=[16,32,64,128]', 'optim_wrapper.optimizer.type=SGD', *options,
-               env=env)
-    return weights(work_dir, 1)
-
-
-def test_two_processes_train_the_same_channels_last(tiny_config, tool_env, tmp_path, checkpoint):
-    start = f'load_from={checkpoint}'
-    plain = in_two_processes(tiny_config, tool_env, tmp_path / 'plain', start)
-    found = in_two_processes(tiny_config, tool_env, tmp_path / 'last', start, '--channels-last')
-    assert_near(found, plain, checkpoint)

@@ -50,48 +50,42 @@ def test_good_data_pass(cfg):
     check_data(cfg, KEYS)
 
 
-def test_missing_data_root(cfg):
-    cfg.train_dataloader.dataset.data_root = 'nowhere/coco'
-    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', "'nowhere/coco'", 'set data_root')
-
-
-def test_missing_annotation_file(cfg):
-    cfg.val_dataloader.dataset.ann_file = 'annotations/none.json'
-    refused(cfg, FileNotFoundError, 'val_dataloader.dataset', "'annotations/none.json'", 'ann_file')
-
-
-def test_missing_picture_folder(cfg):
-    cfg.train_dataloader.dataset.data_prefix.img = 'pictures'
-    refused(cfg, FileNotFoundError, 'train_dataloader.dataset', 'pictures', 'data_prefix')
+@pytest.mark.parametrize(('loader', 'key', 'value', 'advice'), [
+    ('train_dataloader', 'data_root', 'nowhere/coco', 'set data_root'),
+    ('val_dataloader', 'ann_file', 'annotations/none.json', 'ann_file'),
+    ('train_dataloader', 'data_prefix.img', 'nowhere', 'data_prefix')])
+def test_what_is_missing_is_named_with_its_place(cfg, loader, key, value, advice):
+    cfg.merge_from_dict({f'{loader}.dataset.{key}': value})
+    refused(cfg, FileNotFoundError, f'{loader}.dataset', value, advice)
 
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '{"images": []}', '{"images": [1], "categories": [2]}',
                                   '{"images": [{"id": 1}], "categories": [], "annotations": null}'])
-def test_annotation_file_that_is_not_one(cfg, data_root, text):
+def test_a_file_that_is_not_in_coco_format_is_refused(cfg, data_root, text):
     (data_root / 'annotations/train.json').write_text(text)
     refused(cfg, ValueError, 'train.json', 'not in COCO format')
 
 
-def test_annotation_file_without_pictures(cfg, data_root):
+def test_an_annotation_file_without_images_is_refused(cfg, data_root):
     edit(data_root, 'train', lambda data: data.update(images=[]))
     refused(cfg, ValueError, 'train.json', 'no images')
 
 
-def test_annotation_file_without_boxes(cfg, data_root):
+def test_an_annotation_file_without_boxes_is_for_submissions_only(cfg, data_root):
     edit(data_root, 'val', lambda data: data.update(annotations=[]))
     refused(cfg, ValueError, 'val.json', '2 images but no boxes')
     cfg.val_evaluator.format_only = True  # a submission needs none
     check_data(cfg, KEYS)
 
 
-def test_annotation_file_with_boxes_of_other_classes_only(cfg, data_root):
+def test_boxes_of_other_classes_do_not_count(cfg, data_root):
     edit(data_root, 'train', lambda data: data.update(
         annotations=[box for box in data['annotations'] if box['category_id'] != 1]))
     cfg.train_dataloader.dataset.metainfo.classes = ('circle',)
     refused(cfg, ValueError, 'train.json', "no boxes of the classes ('circle',)")
 
 
-def test_unknown_classes(cfg):
+def test_unknown_classes_are_named_beside_the_categories(cfg):
     cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'hexagon')
     refused(cfg, ValueError, "('hexagon',)", "'triangle'", 'metainfo', 'num_classes')
 
@@ -115,12 +109,12 @@ def test_boxes_that_training_leaves_out_do_not_count(cfg, data_root, change):
     refused(cfg, ValueError, 'train.json', 'no boxes')
 
 
-def test_classes_in_another_order_than_the_files(cfg):
+def test_classes_in_another_order_than_the_files_are_refused(cfg):
     cfg.train_dataloader.dataset.metainfo.classes = ('triangle', 'circle')
     refused(cfg, ValueError, 'another order', "classes=('circle', 'triangle')")
 
 
-def test_unknown_classes_of_generated_shapes(cfg, tmp_path):
+def test_generated_shapes_are_drawn_and_checked(cfg, tmp_path):
     cfg.train_dataloader.dataset.update(
         type='mmnasfpn.ShapesDataset', data_root=str(tmp_path / 'new'),
         shapes=dict(num_train=2, num_val=2, image_size=128))
@@ -130,7 +124,7 @@ def test_unknown_classes_of_generated_shapes(cfg, tmp_path):
     refused(cfg, ValueError, "('hexagon',)")
 
 
-def test_the_evaluator_reads_the_annotations_of_the_same_pictures(cfg, data_root):
+def test_the_evaluator_reads_the_annotations_of_the_same_images(cfg, data_root):
     edit(data_root, 'train', lambda data: data['images'].append(dict(data['images'][0], id=7)))
     cfg.val_evaluator.ann_file = str(data_root / 'annotations/val.json')
     check_data(cfg, KEYS)
@@ -152,7 +146,7 @@ def make_detector(in_channels, **neck):
     return MODELS.build(cfg.model)
 
 
-def test_in_channels_that_are_not_the_backbones():
+def test_in_channels_that_are_not_the_backbones_are_refused():
     with pytest.raises(ValueError, match=r'map 1 .*32.*in_channels\[1\] is 64'):
         check_model(make_detector([16, 64, 64, 128]))
 
@@ -165,12 +159,12 @@ FOUR_LEVELS = dict(min_level=3, max_level=6, cells=[
     (dict(out_channels=32), 'bbox_head: in_channels is 64, but the out_channels of the neck is 32'),
     (dict(num_outs=4, genotype=FOUR_LEVELS), 'bbox_head: num_ins is 5, but the num_outs .* is 4'),
 ])
-def test_a_head_that_does_not_fit_the_neck(neck, words):
+def test_a_head_that_does_not_fit_the_neck_is_refused(neck, words):
     with pytest.raises(ValueError, match=words):
         check_model(make_detector([16, 32, 64, 128], **neck))
 
 
-def test_anchors_of_another_number_of_levels():
+def test_anchors_of_another_number_of_levels_are_refused():
     model = make_detector([16, 32, 64, 128], num_outs=4, genotype=FOUR_LEVELS)
     model.bbox_head.num_ins = 4
     with pytest.raises(ValueError, match=r'strides .* is 5, but the num_outs of the neck is 4'):
@@ -209,7 +203,7 @@ def reverse_categories(data):
     data['categories'].reverse()
 
 
-def test_all_faults_are_named_at_once_and_the_last_line_has_them_in_short(cfg, data_root):
+def test_all_faults_are_named_together_and_the_last_line_has_them_in_short(cfg, data_root):
     edit(data_root, 'train', lambda data: [box.pop('area') for box in data['annotations']])
     edit(data_root, 'val', lambda data: data['images'][0].pop('file_name'))
     with pytest.raises(ValueError, match='2 things are wrong') as caught:
