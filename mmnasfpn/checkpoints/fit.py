@@ -7,9 +7,9 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmnasfpn.anytime.slim import is_of_an_exit
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets.annotations import show_names
+from mmnasfpn.models.detectors import current_name, is_of_an_exit
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
 
@@ -99,7 +99,7 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(state_dict, dict) or not all(
             isinstance(name, str) and isinstance(value, Tensor) for name, value in state_dict.items()):
         raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
-    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    return {current_name(name.removeprefix('module.')): value for name, value in state_dict.items()}
 
 
 def check_fit(model: nn.Module, state_dict: Mapping[str, Tensor], strict: bool) -> None:

@@ -10,11 +10,11 @@ from mmengine.fileio import load
 from mmengine.registry import MODELS
 
 from mmnasfpn.analysis.complexity import count_complexity
-from mmnasfpn.anytime.evaluate import build_anytime, calibrate, count_exits, evaluate_anytime
+from mmnasfpn.anytime.calibrate import CalibrationSettings, calibrate
+from mmnasfpn.anytime.evaluate import build_anytime, evaluate_anytime
 from mmnasfpn.anytime.latency import ExitRun, summarize
 from mmnasfpn.anytime.report import area_under_ap
-from mmnasfpn.anytime.slim import slim_config
-from mmnasfpn.anytime.slim_checkpoint import slim_checkpoint
+from mmnasfpn.anytime.slim import count_exits, slim_checkpoint, slim_config
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError
 from mmnasfpn.engine.cli import output_file
@@ -153,11 +153,11 @@ def test_each_shape_of_input_is_calibrated(anytime, tmp_path):
         paths.append(str(tmp_path / f'{index}.png'))
         Image.new('RGB', size).save(paths[-1])
     cfg.test_dataloader.dataset.pipeline[1].scale = (128, 128)
-    calibration, runs = calibrate(cfg, images=paths, num_runs=2)
-    assert [part.image_size for part in calibration.inputs] == [(128, 128), (64, 128)]
-    assert len(runs) == 2 * 2 * 2  # shapes, runs, exits
-    calibration, _ = calibrate(cfg, image_size=(96, 64), batch_size=2, num_runs=1)
-    (part,) = calibration.inputs
+    report = calibrate(cfg, CalibrationSettings(images=paths, num_runs=2))
+    assert [part.image_size for part in report.calibration.inputs] == [(128, 128), (64, 128)]
+    assert [[exit.runs for exit in shape.latencies] for shape in report.shapes] == [[2, 2], [2, 2]]
+    report = calibrate(cfg, CalibrationSettings(image_size=(96, 64), batch_size=2, num_runs=1))
+    (part,) = report.calibration.inputs
     assert (part.batch_size, part.image_size, list(part.exits)) == (2, (96, 64), [1, 2])
 
 
@@ -225,7 +225,9 @@ def test_a_missing_checkpoint_or_picture_is_named(anytime):
     with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth', but there is no such file"):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
-        calibrate(cfg, images=['none.jpg'])
+        CalibrationSettings(images=['none.jpg'])
+    with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth'"):
+        CalibrationSettings('none.pth')
 
 
 def test_impossible_numbers_and_sets_are_named(anytime):
@@ -234,7 +236,7 @@ def test_impossible_numbers_and_sets_are_named(anytime):
                              (dict(batch_size=0), 'batch_size is 0'),
                              (dict(image_size=(0, 64)), 'image_size is 0')):
         with pytest.raises(ValueError, match=words):
-            calibrate(cfg, **arguments)
+            CalibrationSettings(**arguments)
     with pytest.raises(ValueError, match='num_timed is 0'):
         evaluate_anytime(cfg, [checkpoint], num_timed=0)
     with pytest.raises(ValueError, match='checkpoints is empty'):
@@ -243,7 +245,7 @@ def test_impossible_numbers_and_sets_are_named(anytime):
         evaluate_anytime(cfg, [checkpoint], [checkpoint], num_timed=1)
     cfg.val_dataloader = None
     with pytest.raises(ValueError, match='the config has no val_dataloader'):
-        calibrate(cfg)
+        calibrate(cfg, CalibrationSettings())
 
 
 @pytest.mark.parametrize(('trained_as', 'tested_as'), [
