@@ -32,16 +32,6 @@ class ExitRun:
     head: float
     total: float
 
-    @property
-    def forward(self) -> float:
-        """Backbone, neck and head."""
-        return self.backbone + self.neck + self.head
-
-    @property
-    def rest(self) -> float:
-        """Preprocessing, decoding and NMS."""
-        return self.total - self.forward
-
 
 @dataclass(frozen=True)
 class ExitLatency:
@@ -103,10 +93,13 @@ def summarize(runs: Sequence[ExitRun]) -> list[ExitLatency]:
     latencies = []
     for exit_stack in sorted({run.exit_stack for run in runs}):
         own = [run for run in runs if run.exit_stack == exit_stack]
-        parts = {part: float(np.median([getattr(run, part) for run in own]))
-                 for part in ('backbone', 'neck', 'head', 'forward', 'rest', 'total')}
-        within = float(np.quantile([run.total for run in own], 0.95, method='higher'))
-        latencies.append(ExitLatency(exit_stack, len(own), **parts, total_95=within))
+        parts = {part: np.array([getattr(run, part) for run in own])
+                 for part in ('backbone', 'neck', 'head', 'total')}
+        parts['forward'] = parts['backbone'] + parts['neck'] + parts['head']
+        parts['rest'] = parts['total'] - parts['forward']
+        within = float(np.quantile(parts['total'], 0.95, method='higher'))
+        latencies.append(ExitLatency(exit_stack, len(own), total_95=within, **{
+            part: float(np.median(times)) for part, times in parts.items()}))
     return latencies
 
 

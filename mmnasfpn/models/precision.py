@@ -9,7 +9,7 @@ def keep_boxes_float32(model: nn.Module) -> nn.Module:
     """Let heads give, and RoI extractors take, float32 where the model runs in autocast.
 
     In bfloat16, boxes would be pixels off, and MMCV's NMS and RoIAlign take none on a CPU. Heads are the
-    modules with MMDetection's ``predict_by_feat``. Doing it twice does no more.
+    modules with MMDetection's ``predict_by_feat``. Calling it twice has no further effect.
 
     Args:
         model (nn.Module): The model.
@@ -26,7 +26,7 @@ def keep_boxes_float32(model: nn.Module) -> nn.Module:
 def give_rois_plain_maps(model: nn.Module) -> nn.Module:
     """Let RoI extractors take float32 in rows: MMCV's operators misread maps stored channels last.
 
-    Doing it twice does no more.
+    Calling it twice has no further effect.
 
     Args:
         model (nn.Module): The model.

@@ -180,7 +180,7 @@ def test_a_slim_checkpoint_tests_in_the_ordinary_config(anytime, tiny_config, tm
     saved = torch.load(tmp_path / 'slim.pth', weights_only=True)
     assert saved['meta'] == dict(dataset_meta=dict(classes=('circle', 'square', 'triangle')), epoch=7)
     assert not [name for name in saved['state_dict'] if 'exit' in name or 'pyramids.1' in name]
-    assert torch.load(checkpoint)['state_dict'].keys() > saved['state_dict'].keys()
+    assert MODELS.build(ordinary.model).state_dict().keys() == saved['state_dict'].keys()
 
 
 def test_slim_refuses_what_it_cannot_cut_and_writes_nothing(anytime, tiny_config, tmp_path):
@@ -226,8 +226,6 @@ def test_a_missing_checkpoint_or_picture_is_named(anytime):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
         CalibrationSettings(images=['none.jpg'])
-    with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth'"):
-        CalibrationSettings('none.pth')
 
 
 def test_impossible_numbers_and_sets_are_named(anytime):

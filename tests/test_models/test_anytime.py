@@ -278,9 +278,7 @@ def test_norms_alone_are_each_exits_own(tmp_path):
     head = sum(p.numel() for p in plain.bbox_head.parameters())
     norms = sum(p.numel() for m in plain.bbox_head.modules() if is_norm(m) for p in m.parameters())
     assert (shared_size, own_norms_size, separate_size) == (size, size + 2 * norms, size + 2 * head)
-    model = copy.deepcopy(own_norms)
-    assert set(model.state_dict()) >= set(dict(model.named_parameters()))
-    model.train()
+    model = copy.deepcopy(own_norms).train()
     data = model.data_preprocessor(batch(), True)
     model.parse_losses(model(**data, mode='loss'))
     means = [norm.running_mean for norm in model.bbox_head.cls_convs[0][0].bn.values()]
@@ -290,14 +288,13 @@ def test_norms_alone_are_each_exits_own(tmp_path):
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_older_checkpoints_are_read(prefix, tmp_path):
     model = build(config(tmp_path))
-    names = [name for name in model.state_dict() if re.search(r'\.exit\d\.', name)]
     older = {}
     for name, x in model.state_dict().items():
         found = re.fullmatch(r'bbox_head\.(.+)\.exit(\d)\.(\w+)', name)
         if found and found[2] != '3':  # those of the last exit had the names of the plain detector
             name = f'exit_norms.{found[2]}.{found[1].replace(".", "/")}.{found[3]}'
         older[prefix + name.replace('.exit3.', '.')] = x
-    assert f'{prefix}exit_norms.1.cls_convs/0/0/bn.weight' in older and len(names) == 300 // 2
+    assert f'{prefix}exit_norms.1.cls_convs/0/0/bn.weight' in older
     loaded = build(config(tmp_path), seed=1)
     parent = torch.nn.ModuleDict({'module': loaded}) if prefix else loaded
     parent.load_state_dict(older)

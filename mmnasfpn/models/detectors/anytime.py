@@ -221,7 +221,7 @@ class AnytimeDetector(SingleStageDetector):
                        rescale: bool = True) -> tuple[int, list[DetDataSample]]:
         """Detect at the deepest exit that takes no longer than the deadline, by the calibration.
 
-        Where none is fast enough, it is the first exit, and there is a warning, once.
+        Where none is fast enough, the first exit is taken, with a warning the first time.
 
         Args:
             inputs (Tensor | Mapping): As in :meth:`anytime`.
