@@ -14,7 +14,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DATASETS
 
 from mmnasfpn._checks import check_whole_number
-from mmnasfpn.anytime.evaluate import build_anytime, check_checkpoint, check_validation_set, load_weights
+from mmnasfpn.anytime.evaluate import build_anytime, check_checkpoint, check_validation_set, load_anytime
 from mmnasfpn.anytime.latency import summarize, time_exits
 from mmnasfpn.anytime.report import CalibrationReport, ShapeReport
 from mmnasfpn.anytime.slim import count_exits, exits_of
@@ -76,7 +76,7 @@ def calibrate(cfg: Config, settings: CalibrationSettings) -> CalibrationReport:
     exits_of(cfg)
     model = build_anytime(cfg)
     if settings.checkpoint is not None:
-        load_weights(model, settings.checkpoint, settings.trust_checkpoint)
+        load_anytime(model, settings.checkpoint, settings.trust_checkpoint)
     runs = time_exits(model, _batches(model, _samples(cfg, settings), settings))
     shapes = [ShapeReport(shape, summarize([run for run in runs if run.input_shape == shape]),
                           count_exits(cfg, shape[1:]))

@@ -64,10 +64,10 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
     images: Any = loader.dataset
 
     def evaluate(path: str, is_plain: bool = False) -> ExitMetrics:
-        load_weights(model, path, trust_checkpoint, classes, is_plain)
+        load_anytime(model, path, trust_checkpoint, classes, is_plain)
         return evaluate_exits(model, loader, evaluator, path)
 
-    load_weights(model, checkpoints[0], trust_checkpoint, classes)
+    load_anytime(model, checkpoints[0], trust_checkpoint, classes)
     latencies, image_size = _time_images(model, images, num_timed)
     deep = [evaluate(path) for path in checkpoints]
     plain = [evaluate(path, is_plain=True) for path in plain_checkpoints]
@@ -116,7 +116,7 @@ def build_anytime(cfg: Config) -> AnytimeDetector:
     return MODELS.build(cfg.model).to(get_device()).eval()
 
 
-def load_weights(model: AnytimeDetector, path: str, trust_checkpoint: bool,
+def load_anytime(model: AnytimeDetector, path: str, trust_checkpoint: bool,
                  classes: Sequence[str] | None = None, is_plain: bool = False) -> None:
     """Load a checkpoint of some classes, or that of a plain detector, its head after every exit."""
     with trust_checkpoints(trust_checkpoint):

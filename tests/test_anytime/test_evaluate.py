@@ -20,7 +20,7 @@ from mmnasfpn.converters import ConversionError
 from mmnasfpn.engine.cli import output_file
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.engine.run import test as run_test
-from mmnasfpn.models.detectors.anytime import HEADS
+from mmnasfpn.models.detectors.anytime import HEADS, AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration
 from tests.conftest import run_python
 
@@ -103,6 +103,12 @@ def test_flops_of_an_exit_are_those_of_the_forward_pass_that_ends_there(anytime,
     assert counted[1].flops < counted[2].flops and counted[1].params < counted[2].params
     for exit_stack, cost in counted.items():
         assert count_complexity(at_exit(cfg, exit_stack, tmp_path), (101, 133)).flops == cost.flops
+
+
+def test_a_subclass_has_exits_as_well(anytime):
+    cfg, _ = anytime
+    cfg.model.type = type('Subclass', (AnytimeDetector,), {})
+    assert slim_config(cfg, 1).model.type == 'mmdet.SingleStageDetector'
 
 
 def test_area_is_the_ap_to_expect_when_stopped_at_a_random_moment():
@@ -220,16 +226,12 @@ def test_what_cannot_be_evaluated_is_named(anytime, change, words):
         evaluate_anytime(cfg, [checkpoint], num_timed=1)
 
 
-def test_a_missing_checkpoint_or_picture_is_named(anytime):
+def test_missing_files_and_impossible_numbers_and_sets_are_named(anytime):
     cfg, checkpoint = anytime
     with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth', but there is no such file"):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
         CalibrationSettings(images=['none.jpg'])
-
-
-def test_impossible_numbers_and_sets_are_named(anytime):
-    cfg, checkpoint = anytime
     for arguments, words in ((dict(num_runs=0), 'num_runs is 0'),
                              (dict(batch_size=0), 'batch_size is 0'),
                              (dict(image_size=(0, 64)), 'image_size is 0')):
