@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
                         help='checkpoints of the plain detector of the same size: shows what deep '
                              'supervision costs the last exit and gives the others')
     parser.add_argument('--timed', type=whole_number(1), default=30, metavar='N',
-                        help='pictures on which the latency is measured (30)')
+                        help='images on which the latency is measured (30)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all figures')
     parser.add_argument('--picture', type=output_file('.png', '.svg', '.pdf'), metavar='FILE',
                         help='draw AP over latency')

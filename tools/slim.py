@@ -1,7 +1,7 @@
 """Cut a checkpoint of an anytime detector to the plain detector of one of its exits."""
 import argparse
 
-from mmnasfpn.anytime.slim_checkpoint import slim_checkpoint
+from mmnasfpn.anytime.slim import slim_checkpoint
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 

@@ -1,12 +1,14 @@
 """How long each exit of an anytime detector takes."""
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import nn
 
 from mmnasfpn.models.detectors import AnytimeDetector
@@ -18,7 +20,7 @@ class ExitRun:
 
     Args:
         exit_stack (int): The exit.
-        input_shape (tuple[int, int, int]): Images, rows and columns that the model saw.
+        input_shape (tuple[int, int, int]): Images, rows and columns of the model's input.
         backbone, neck, head (float): The parts of the forward pass.
         total (float): All, with preprocessing, decoding and NMS.
     """
@@ -30,28 +32,18 @@ class ExitRun:
     head: float
     total: float
 
-    @property
-    def forward(self) -> float:
-        """Backbone, neck and head."""
-        return self.backbone + self.neck + self.head
-
-    @property
-    def rest(self) -> float:
-        """What comes on top of that: preprocessing, decoding and NMS."""
-        return self.total - self.forward
-
 
 @dataclass(frozen=True)
 class ExitLatency:
-    """What some runs of an exit tell, in milliseconds: medians, but for ``total_95``.
+    """The latency of an exit over some runs, in milliseconds: medians, except for ``total_95``.
 
     Args:
         exit_stack (int): The exit.
-        runs (int): How many there were.
+        runs (int): The number of runs.
         backbone, neck, head, forward (float): The parts of the forward pass, and all of it.
         rest (float): Preprocessing, decoding and NMS.
         total (float): All.
-        total_95 (float): What 95% of the runs did not exceed.
+        total_95 (float): 95% of the runs took no longer.
     """
 
     exit_stack: int
@@ -65,44 +57,49 @@ class ExitLatency:
     total_95: float
 
 
-def time_exits(model: AnytimeDetector, batches: Sequence[Mapping[str, Any]]) -> Iterator[ExitRun]:
-    """Run each batch to each exit, one after the other, and yield how long it took.
+def time_exits(model: AnytimeDetector, batches: Sequence[Mapping[str, Any]]) -> list[ExitRun]:
+    """Run each batch to each exit, one after the other, and show the progress.
 
-    Each run is a real exit from the start; the exits take turns, so that a change of the machine's
-    speed meets all of them. The first run of each exit with each input shape is made twice, and the
-    second counts.
+    Each run starts from the images and stops at the exit. The exits take turns, so that a change of the
+    machine's speed affects all of them. The first run of each exit with each input shape is repeated,
+    and the second counts.
 
     Args:
         model (AnytimeDetector): The model, in evaluation mode.
         batches (Sequence[Mapping]): Batches as data loaders give them.
 
-    Yields:
-        ExitRun: Each run.
+    Returns:
+        list[ExitRun]: All runs.
     """
     before = model.test_cfg.get('exit_stack')
+    runs: list[ExitRun] = []
     warm = set()
+    todo = list(product(batches, model.exits))
     try:
-        for batch in batches:
-            for exit_stack in model.exits:
-                model.test_cfg.exit_stack = exit_stack
+        for batch, exit_stack in track(todo, f'Timing {len(model.exits)} exits'):
+            model.test_cfg.exit_stack = exit_stack
+            run = _time(model, batch)
+            if (kind := (run.input_shape, exit_stack)) not in warm:
+                warm.add(kind)
                 run = _time(model, batch)
-                if (kind := (run.input_shape, exit_stack)) not in warm:
-                    warm.add(kind)
-                    run = _time(model, batch)
-                yield run
+            runs.append(run)
     finally:
         model.test_cfg.exit_stack = before
+    return runs
 
 
 def summarize(runs: Sequence[ExitRun]) -> list[ExitLatency]:
-    """Return the latency of each exit, in their order."""
+    """Return the latency of each exit, the first exit's first."""
     latencies = []
     for exit_stack in sorted({run.exit_stack for run in runs}):
         own = [run for run in runs if run.exit_stack == exit_stack]
-        parts = {part: float(np.median([getattr(run, part) for run in own]))
-                 for part in ('backbone', 'neck', 'head', 'forward', 'rest', 'total')}
-        within = float(np.quantile([run.total for run in own], 0.95, method='higher'))
-        latencies.append(ExitLatency(exit_stack, len(own), **parts, total_95=within))
+        parts = {part: np.array([getattr(run, part) for run in own])
+                 for part in ('backbone', 'neck', 'head', 'total')}
+        parts['forward'] = parts['backbone'] + parts['neck'] + parts['head']
+        parts['rest'] = parts['total'] - parts['forward']
+        within = float(np.quantile(parts['total'], 0.95, method='higher'))
+        latencies.append(ExitLatency(exit_stack, len(own), total_95=within, **{
+            part: float(np.median(times)) for part, times in parts.items()}))
     return latencies
 
 

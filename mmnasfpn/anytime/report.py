@@ -1,17 +1,17 @@
-"""What the exits of an anytime detector are worth: tables and a picture."""
+"""Reports on the exits of an anytime detector: tables and a figure."""
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmnasfpn._markdown import to_table
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.complexity import Complexity
 from mmnasfpn.anytime.latency import ExitLatency
+from mmnasfpn.models.detectors.calibration import Calibration
 
 #: The part of a Markdown file that the table replaces.
 ANYTIME_PART = 'exits'
@@ -49,15 +49,15 @@ class ExitReport:
 
 @dataclass(frozen=True)
 class AnytimeReport:
-    """What was found of an anytime detector.
+    """The evaluation of an anytime detector.
 
     Args:
         config (str): Path of the config.
         checkpoints (Sequence[str]): The checkpoints.
         plain_checkpoints (Sequence[str]): Those trained without deep supervision.
-        num_pictures (int): Pictures that the AP is of.
-        image_size (tuple[int, int]): Rows and columns that the model saw, most often.
-        machine (Mapping[str, Any]): What it ran on.
+        num_pictures (int): Number of images that the AP is of.
+        image_size (tuple[int, int]): Rows and columns of the model's input, the most frequent ones.
+        machine (Mapping[str, Any]): The machine that it ran on.
         exits (Sequence[ExitReport]): The exits.
         area (float): As :func:`area_under_ap` defines it, of the mean APs.
     """
@@ -72,14 +72,48 @@ class AnytimeReport:
     area: float
 
 
+@dataclass(frozen=True)
+class ShapeReport:
+    """What was measured for inputs of one shape.
+
+    Args:
+        input_shape (tuple[int, int, int]): Images, rows and columns of the model's input.
+        latencies (Sequence[ExitLatency]): Of the exits.
+        costs (Mapping[int, Complexity]): What each exit costs for one image.
+    """
+
+    input_shape: tuple[int, int, int]
+    latencies: Sequence[ExitLatency]
+    costs: Mapping[int, Complexity]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return dict(input_shape=self.input_shape, exits=[
+            dict(asdict(latency), params=cost.params, flops=cost.flops)
+            for latency, cost in zip(self.latencies, self.costs.values(), strict=True)])
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A calibration, and all that was measured for it.
+
+    Args:
+        calibration (Calibration): The calibration.
+        shapes (Sequence[ShapeReport]): What was measured for each shape of input.
+    """
+
+    calibration: Calibration
+    shapes: Sequence[ShapeReport]
+
+
 def area_under_ap(latencies: Sequence[float], aps: Sequence[float]) -> float:
     """Return the area under AP over time, as a share of the time that the slowest exit takes.
 
-    It is the AP to expect of a detector that is stopped at a random moment before it is through: none
-    before the first exit, then that of the last exit it has reached.
+    It is the expected AP of a detector that is stopped at a random moment before it has finished: 0
+    before the first exit, then that of the last exit that it has reached.
 
     Args:
-        latencies (Sequence[float]): When each exit is there, in any unit.
+        latencies (Sequence[float]): Latency of each exit, in any unit.
         aps (Sequence[float]): AP of each, in 0..1.
     """
     exits = sorted(zip(latencies, aps, strict=True))
@@ -87,29 +121,33 @@ def area_under_ap(latencies: Sequence[float], aps: Sequence[float]) -> float:
     return sum(ap * (end - start) for (start, ap), end in zip(exits, ends, strict=True)) / exits[-1][0]
 
 
-def latency_to_markdown(latencies: Sequence[ExitLatency], costs: Mapping[int, Complexity]) -> str:
-    """Return the latency of each exit as a table in Markdown: medians in ms, and the rest in words.
+def calibration_to_markdown(report: CalibrationReport) -> str:
+    """Return the latencies for each shape of input as a table in Markdown, below a line about it."""
+    parts = [_describe(report.calibration.machine)]
+    for shape in report.shapes:
+        images, rows, columns = shape.input_shape
+        costs = list(shape.costs.values())
+        last = shape.latencies[-1]
+        lines = [[
+            str(part.exit_stack), f'{cost.params / 1e6:.2f}',
+            f'{cost.flops / 1e9:.2f} ({cost.flops / costs[-1].flops:.3f})',
+            f'{part.forward:.1f} ({part.forward / last.forward:.3f})', f'{part.backbone:.1f}',
+            f'{part.neck:.1f} ({part.neck / last.neck:.3f})', f'{part.head:.1f}',
+            f'{part.rest:.1f}', f'{part.total:.1f}', f'{part.total_95:.1f}']
+            for part, cost in zip(shape.latencies, costs, strict=True)]
+        parts += [f'batches of {images}, {rows}x{columns}; medians of {last.runs} runs; FLOPs of one '
+                  'image; in brackets the share of the last exit',
+                  to_table(('exit', 'params, M', 'FLOPs, B', 'forward, ms', 'backbone', 'neck', 'head',
+                            'NMS etc.', 'all', '95% within'), lines)]
+    return '\n'.join(parts)
 
-    Args:
-        latencies (Sequence[ExitLatency]): Of the exits.
-        costs (Mapping[int, Complexity]): What each exit costs.
-    """
-    last = latencies[-1]
-    lines = []
-    for latency in latencies:
-        cost, whole = costs[latency.exit_stack], costs[last.exit_stack]
-        lines.append([
-            str(latency.exit_stack), f'{cost.params / 1e6:.2f}',
-            f'{cost.flops / 1e9:.2f} ({cost.flops / whole.flops:.3f})',
-            f'{latency.forward:.1f} ({latency.forward / last.forward:.3f})', f'{latency.backbone:.1f}',
-            f'{latency.neck:.1f} ({latency.neck / last.neck:.3f})', f'{latency.head:.1f}',
-            f'{latency.rest:.1f}', f'{latency.total:.1f}', f'{latency.total_95:.1f}'])
-    return to_table(('exit', 'params, M', 'FLOPs, B', 'forward, ms', 'backbone', 'neck', 'head',
-                     'NMS etc.', 'all', '95% within'), lines)
+
+def _describe(machine: Mapping[str, Any]) -> str:
+    return ', '.join(f'{key} {value}' for key, value in machine.items())
 
 
 def to_markdown(report: AnytimeReport) -> str:
-    """Return a report as a table in Markdown, with what it is of below it."""
+    """Return a report as a table in Markdown, with notes below it."""
     head = ['exit', 'params, M', 'FLOPs, B', 'forward, ms', 'with NMS, ms', *METRICS]
     if report.plain_checkpoints:
         head.append('AP without deep supervision')
@@ -128,22 +166,22 @@ def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
     """Draw AP over latency: a step at each exit, and the same exits without deep supervision.
 
     Args:
-        report (AnytimeReport): What was found.
-        out (str | PathLike): Picture to write.
+        report (AnytimeReport): The report.
+        out (str | PathLike): The image file to write.
     """
     figure = Figure(figsize=(8, 5), layout='constrained')
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     times = [part.latency.total for part in report.exits]
     end = times[-1] * 1.12
-    lines: list[tuple[str, str, str, list[float], list[Sequence[float]]]] = [
-        ('deep supervision; the numbers are the exits', '#2e8b57', 'o',
-         [part.metrics['AP'] for part in report.exits], [part.ap_of_each for part in report.exits])]
+    lines = [('deep supervision; the numbers are the exits', '#2e8b57', 'o',
+              [part.ap_of_each for part in report.exits])]
     if report.plain_checkpoints:
         lines.append(('the plain detector, its head put after each stack', '#8a939c', 's',
-                      [part.plain_ap or 0.0 for part in report.exits],
                       [part.plain_ap_of_each for part in report.exits]))
-    for name, colour, marker, aps, each in lines:
+    highest = 0.0
+    for name, colour, marker, each in lines:
+        aps = [float(np.mean(values)) for values in each]
+        highest = max(highest, *aps)
         axes.step([times[0], *times, end], [0, *aps, aps[-1]], where='post', color=colour, alpha=0.5)
         axes.plot(times, aps, marker, color=colour, label=name, markersize=8, clip_on=False)
         for time, values in zip(times, each, strict=True):
@@ -153,7 +191,7 @@ def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
         axes.annotate(str(part.exit_stack), (time, part.metrics['AP']), textcoords='offset points',
                       xytext=(0, 9), ha='center')
     axes.set_xlim(0, end)
-    axes.set_ylim(0, max(1.3 * max(max(aps) for *_, aps, _ in lines), 0.1))
+    axes.set_ylim(0, max(1.3 * highest, 0.1))
     axes.set_xlabel(f'latency of a real exit, NMS included, ms, on {report.machine["name"]}')
     several = len(report.checkpoints) > 1
     axes.set_ylabel('AP, mean of the checkpoints (dashes: each)' if several else 'AP')
@@ -165,11 +203,11 @@ def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
 def _notes(report: AnytimeReport) -> str:
     rows, columns = report.image_size
     of = f', the mean of {len(report.checkpoints)} checkpoints' if len(report.checkpoints) > 1 else ''
-    machine = ', '.join(f'{key} {value}' for key, value in report.machine.items())
     first, last = report.exits[0], report.exits[-1]
-    notes = [f'AP on {report.num_pictures} pictures{of}. Parameters and FLOPs: of the plain detector '
+    notes = [f'AP on {report.num_pictures} images{of}. Parameters and FLOPs: of the plain detector '
              f'that the exit is, at {rows}x{columns}.',
-             f'Latencies: medians of {first.latency.runs} runs of one picture ({machine}).',
+             f'Latencies: medians of {first.latency.runs} runs of one image '
+             f'({_describe(report.machine)}).',
              f'Area under AP over time, as a share of the time of the last exit: {report.area:.3f}.']
     if last.metrics['AP']:
         share = first.metrics['AP'] / last.metrics['AP']

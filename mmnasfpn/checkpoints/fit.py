@@ -9,11 +9,9 @@ from torch import Tensor, nn
 
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets.annotations import show_names
+from mmnasfpn.models.detectors import current_name, is_of_an_exit
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
-
-#: How the weights of an anytime detector's exits before the last begin.
-_EXITS = ('exit_heads.', 'exit_norms.')
 
 
 @HOOKS.register_module()
@@ -60,6 +58,10 @@ class CheckpointFitHook(Hook):
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= set(checkpoint):
             raise CheckpointError('the checkpoint holds weights, but not the state of a training, which '
                                   'resuming needs: give it as load_from in place of --resume')
+        if runner._resume and not set(state_dict) <= {
+                name.removeprefix('module.') for name in checkpoint['state_dict']}:
+            raise CheckpointError('the checkpoint is of an earlier version, whose optimizer has another '
+                                  'order of the weights: give it as load_from in place of --resume')
 
 
 def unwrapped(model: Any) -> Any:
@@ -105,7 +107,7 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(state_dict, dict) or not all(
             isinstance(name, str) and isinstance(value, Tensor) for name, value in state_dict.items()):
         raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
-    return {name.removeprefix('module.'): value for name, value in state_dict.items()}
+    return {current_name(name.removeprefix('module.')): value for name, value in state_dict.items()}
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -116,7 +118,7 @@ def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """
     check_neck(model, state_dict, is_required=True)
     names = model.state_dict()
-    unknown = [name for name in state_dict if name.startswith(_EXITS) and name not in names]
+    unknown = [name for name in state_dict if is_of_an_exit(name) and name not in names]
     if unknown and hasattr(model, 'exits'):
         raise CheckpointError(
             f'the checkpoint {_has_unknown(unknown, "weights of exits")}: make model.exits and '

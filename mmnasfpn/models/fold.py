@@ -1,7 +1,6 @@
 """Batch normalisation folded into the convolutions before it, for inference."""
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, cast
 
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks.wrappers import Conv2d
@@ -18,7 +17,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
     own function goes by the order in which modules were registered, and is wrong where they run in
     another. Where several normalisations follow one convolution, as those of the levels in
     MMDetection's ``RetinaSepBNHead``, each gets a convolution of its own; that takes more parameters.
-    The head of an ``AnytimeDetector`` whose exits share it stays as it is.
+    Those of an ``AnytimeDetector`` whose exits share their convolutions stay.
 
     Args:
         model (nn.Module): The model. It is put into evaluation mode.
@@ -27,9 +26,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
         nn.Module: The same model. It can no longer be trained, and has other parameters.
     """
     model.eval()
-    shared = {part for module in model.modules() if getattr(module, 'shares_head', False)
-              for part in cast(Any, module).bbox_head.modules()}
-    for module in [module for module in model.modules() if module not in shared]:
+    for module in list(model.modules()):
         for conv_name, norm_name in list(_pairs(module)):
             conv, norm = getattr(module, conv_name), getattr(module, norm_name)
             # Of other kinds, some do more than to convolve.

@@ -1,5 +1,4 @@
 """What heads and MMCV's operators need where a model runs in mixed precision or channels last."""
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,8 +9,7 @@ def keep_boxes_float32(model: nn.Module) -> nn.Module:
     """Let heads give, and RoI extractors take, float32 where the model runs in autocast.
 
     In bfloat16, boxes would be pixels off, and MMCV's NMS and RoIAlign take none on a CPU. Heads are the
-    modules with MMDetection's ``predict_by_feat``, of every exit of an ``AnytimeDetector``. Doing it
-    twice does no more.
+    modules with MMDetection's ``predict_by_feat``. Calling it twice has no further effect.
 
     Args:
         model (nn.Module): The model.
@@ -19,7 +17,7 @@ def keep_boxes_float32(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The same model.
     """
-    for module in _modules(model):
+    for module in model.modules():
         if hasattr(module, 'predict_by_feat') and _output_float32 not in module._forward_hooks.values():
             module.register_forward_hook(_output_float32)
     return give_rois_plain_maps(model)
@@ -28,7 +26,7 @@ def keep_boxes_float32(model: nn.Module) -> nn.Module:
 def give_rois_plain_maps(model: nn.Module) -> nn.Module:
     """Let RoI extractors take float32 in rows: MMCV's operators misread maps stored channels last.
 
-    Doing it twice does no more.
+    Calling it twice has no further effect.
 
     Args:
         model (nn.Module): The model.
@@ -40,14 +38,6 @@ def give_rois_plain_maps(model: nn.Module) -> nn.Module:
         if hasattr(module, 'roi_layers') and _plain_inputs not in module._forward_pre_hooks.values():
             module.register_forward_pre_hook(_plain_inputs)
     return model
-
-
-def _modules(model: nn.Module) -> Iterator[nn.Module]:
-    module: Any
-    for module in model.modules():
-        yield module
-        if hasattr(module, 'head_of'):  # an AnytimeDetector: not all of its heads are registered
-            yield from map(module.head_of, module.exits)
 
 
 def _output_float32(module: nn.Module, inputs: tuple, outputs: Any) -> Any:

@@ -10,17 +10,17 @@ from mmengine.fileio import load
 from mmengine.registry import MODELS
 
 from mmnasfpn.analysis.complexity import count_complexity
-from mmnasfpn.anytime.evaluate import build_anytime, calibrate, count_exits, evaluate_anytime
+from mmnasfpn.anytime.calibrate import CalibrationSettings, calibrate
+from mmnasfpn.anytime.evaluate import build_anytime, evaluate_anytime
 from mmnasfpn.anytime.latency import ExitRun, summarize
 from mmnasfpn.anytime.report import area_under_ap
-from mmnasfpn.anytime.slim import slim_config
-from mmnasfpn.anytime.slim_checkpoint import slim_checkpoint
+from mmnasfpn.anytime.slim import count_exits, slim_checkpoint, slim_config
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError
 from mmnasfpn.engine.cli import output_file
 from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config
-from mmnasfpn.models.detectors.anytime import HEADS
+from mmnasfpn.models.detectors.anytime import HEADS, AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration
 from tests.conftest import run_python
 
@@ -105,6 +105,12 @@ def test_flops_of_an_exit_are_those_of_the_forward_pass_that_ends_there(anytime,
         assert count_complexity(at_exit(cfg, exit_stack, tmp_path), (101, 133)).flops == cost.flops
 
 
+def test_a_subclass_has_exits_as_well(anytime):
+    cfg, _ = anytime
+    cfg.model.type = type('Subclass', (AnytimeDetector,), {})
+    assert slim_config(cfg, 1).model.type == 'mmdet.SingleStageDetector'
+
+
 def test_area_is_the_ap_to_expect_when_stopped_at_a_random_moment():
     assert area_under_ap([1, 3, 4], [0.4, 0.5, 0.9]) == pytest.approx((2 * 0.4 + 1 * 0.5) / 4)
     assert area_under_ap([10], [0.5]) == 0
@@ -153,11 +159,11 @@ def test_each_shape_of_input_is_calibrated(anytime, tmp_path):
         paths.append(str(tmp_path / f'{index}.png'))
         Image.new('RGB', size).save(paths[-1])
     cfg.test_dataloader.dataset.pipeline[1].scale = (128, 128)
-    calibration, runs = calibrate(cfg, images=paths, num_runs=2)
-    assert [part.image_size for part in calibration.inputs] == [(128, 128), (64, 128)]
-    assert len(runs) == 2 * 2 * 2  # shapes, runs, exits
-    calibration, _ = calibrate(cfg, image_size=(96, 64), batch_size=2, num_runs=1)
-    (part,) = calibration.inputs
+    report = calibrate(cfg, CalibrationSettings(images=paths, num_runs=2))
+    assert [part.image_size for part in report.calibration.inputs] == [(128, 128), (64, 128)]
+    assert [[exit.runs for exit in shape.latencies] for shape in report.shapes] == [[2, 2], [2, 2]]
+    report = calibrate(cfg, CalibrationSettings(image_size=(96, 64), batch_size=2, num_runs=1))
+    (part,) = report.calibration.inputs
     assert (part.batch_size, part.image_size, list(part.exits)) == (2, (96, 64), [1, 2])
 
 
@@ -220,21 +226,17 @@ def test_what_cannot_be_evaluated_is_named(anytime, change, words):
         evaluate_anytime(cfg, [checkpoint], num_timed=1)
 
 
-def test_a_missing_checkpoint_or_picture_is_named(anytime):
+def test_missing_files_and_impossible_numbers_and_sets_are_named(anytime):
     cfg, checkpoint = anytime
     with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth', but there is no such file"):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
-        calibrate(cfg, images=['none.jpg'])
-
-
-def test_impossible_numbers_and_sets_are_named(anytime):
-    cfg, checkpoint = anytime
+        CalibrationSettings(images=['none.jpg'])
     for arguments, words in ((dict(num_runs=0), 'num_runs is 0'),
                              (dict(batch_size=0), 'batch_size is 0'),
                              (dict(image_size=(0, 64)), 'image_size is 0')):
         with pytest.raises(ValueError, match=words):
-            calibrate(cfg, **arguments)
+            CalibrationSettings(**arguments)
     with pytest.raises(ValueError, match='num_timed is 0'):
         evaluate_anytime(cfg, [checkpoint], num_timed=0)
     with pytest.raises(ValueError, match='checkpoints is empty'):
@@ -243,7 +245,7 @@ def test_impossible_numbers_and_sets_are_named(anytime):
         evaluate_anytime(cfg, [checkpoint], [checkpoint], num_timed=1)
     cfg.val_dataloader = None
     with pytest.raises(ValueError, match='the config has no val_dataloader'):
-        calibrate(cfg)
+        calibrate(cfg, CalibrationSettings())
 
 
 @pytest.mark.parametrize(('trained_as', 'tested_as'), [

@@ -1,4 +1,5 @@
 """Detectors. Needs mmdet."""
 from mmnasfpn.models.detectors.anytime import AnytimeDetector
+from mmnasfpn.models.detectors.exits import current_name, is_of_an_exit
 
-__all__ = ['AnytimeDetector']
+__all__ = ['AnytimeDetector', 'current_name', 'is_of_an_exit']

@@ -3,21 +3,20 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import Any
 
 import torch
-from mmcv.cnn import is_norm
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import ModuleDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmnasfpn._checks import check_whole_number
 from mmnasfpn.models.detectors.calibration import Calibration
+from mmnasfpn.models.detectors.exits import NormPerExit, give_norms_per_exit, rename_old_norms
 from mmnasfpn.registry import MODELS
 
 #: How the exits share a head.
@@ -38,9 +37,9 @@ class AnytimeDetector(SingleStageDetector):
     ``--cfg-options model.test_cfg.exit_stack=1``, or on the built model
     (``model.test_cfg.exit_stack = 1``). Without it, it is the last one.
 
-    The head after the last exit is ``bbox_head``, its name in the plain detector. Those after the others
-    are ``exit_heads.<exit>`` where each exit has one of its own; what they have of their own is
-    ``exit_norms.<exit>`` where they share all but the norms.
+    The head after the last exit is ``bbox_head``, as in the plain detector. Those after the others are
+    ``exit_heads.<exit>`` with ``heads='separate'``, else ``bbox_head`` as well. With
+    ``heads='own_norms'``, each of its norms is a :class:`NormPerExit`.
 
     Args:
         backbone (Mapping): Config of the backbone.
@@ -48,12 +47,12 @@ class AnytimeDetector(SingleStageDetector):
         bbox_head (Mapping): Config of the head, any single-stage one.
         exits (Sequence[int] | None): The stacks that have a head, counted from 1, in rising order.
             Defaults to None, all of them.
-        heads (str): ``'shared'``, one head for all exits; ``'own_norms'``, the same but for a
-            normalisation of each exit's own, as RetinaNet's levels have it in the paper's models: the
-            statistics of batch normalisation differ from exit to exit; or ``'separate'``, one each.
+        heads (str): ``'shared'``, one head for all exits; ``'own_norms'``, one head whose norms each
+            exit has of its own, as RetinaNet's levels have in the paper's models, since the statistics
+            of batch normalisation differ from exit to exit; or ``'separate'``, a head for each exit.
             Defaults to ``'own_norms'``.
-        loss_weights (Sequence[float] | None): For each exit, what its losses are multiplied by; not
-            negative. Defaults to None, 1 each.
+        loss_weights (Sequence[float] | None): For each exit, the factor of its losses; not negative.
+            Defaults to None, 1 each.
         train_cfg (Mapping | None): As MMDetection's ``SingleStageDetector`` takes it.
         test_cfg (Mapping | None): As there, and ``exit_stack``.
         data_preprocessor (Mapping | None): As there.
@@ -74,31 +73,17 @@ class AnytimeDetector(SingleStageDetector):
         test_cfg = ConfigDict(test_cfg or {})  # so that an attribute of the built model's can be set
         super().__init__(backbone, neck, copy.deepcopy(bbox_head), train_cfg, test_cfg,
                          data_preprocessor, init_cfg)
-        if not hasattr(getattr(self, 'neck', None), 'iter_pyramids'):
-            kind = type(getattr(self, 'neck', None)).__name__
-            raise ValueError(f'the neck is a {kind}, but must be a mmnasfpn.NASFPN, '
-                             'which gives a pyramid for each stack')
+        _check_neck(getattr(self, 'neck', None))
         self.exits = _check_exits(exits, self.neck.stack_times)
         self.loss_weights = _check_loss_weights(loss_weights, self.exits)
         if heads not in HEADS:
             raise ValueError(f'heads is {heads!r}, but must be one of {", ".join(map(repr, HEADS))}')
-        early_heads = {} if heads == 'shared' else {
-            exit_stack: MODELS.build(
-                {**copy.deepcopy(bbox_head), 'train_cfg': train_cfg, 'test_cfg': test_cfg})
-            for exit_stack in self.exits[:-1]}
-        self.exit_heads = ModuleDict()
-        self.exit_norms = ModuleDict()
-        # Heads that share modules with bbox_head. Registered are only their norms, so that optimizers,
-        # checkpoints and averages of the weights meet each parameter once.
-        self._views: dict[int, nn.Module] = {}
-        for exit_stack, head in early_heads.items():
-            if heads == 'separate':
-                self.exit_heads[str(exit_stack)] = head
-            else:
-                self._views[exit_stack] = head
-                self.exit_norms[str(exit_stack)] = ModuleDict(
-                    {norm_key(name): module for name, module in head.named_modules() if is_norm(module)})
-        self._share()
+        head_cfg = {**bbox_head, 'train_cfg': train_cfg, 'test_cfg': test_cfg}
+        early = self.exits[:-1] if heads == 'separate' else ()
+        self.exit_heads = ModuleDict({str(k): MODELS.build(copy.deepcopy(head_cfg)) for k in early})
+        if heads == 'own_norms' and len(self.exits) > 1:
+            give_norms_per_exit(self.bbox_head, self.exits)
+        self.register_load_state_dict_pre_hook(rename_old_norms)
         for network in self.neck.pyramids[self.exits[-1]:]:
             network.requires_grad_(False)  # never run: distributed training would wait for gradients
         self._check_exit(self.exit_stack)
@@ -111,13 +96,10 @@ class AnytimeDetector(SingleStageDetector):
         chosen = self.test_cfg.get('exit_stack')
         return self.exits[-1] if chosen is None else chosen
 
-    @property
-    def shares_head(self) -> bool:
-        """Whether heads of other exits consist of the modules of ``bbox_head``, but for the norms."""
-        return bool(self._views)
-
     def head_of(self, exit_stack: int) -> Any:
         """Return the head after a stack.
+
+        Where exits share it but for the norms, it has those of this exit until the next call.
 
         Args:
             exit_stack (int): One of the exits.
@@ -128,32 +110,20 @@ class AnytimeDetector(SingleStageDetector):
         self._check_exit(exit_stack)
         if str(exit_stack) in self.exit_heads:
             return self.exit_heads[str(exit_stack)]
-        return self._views.get(exit_stack, self.bbox_head)
+        for norm in self._norms_per_exit():
+            norm.exit_stack = exit_stack
+        return self.bbox_head
 
     def init_weights(self) -> None:
-        """Initialise as MMDetection does; norms of an exit's own like those of ``bbox_head``."""
+        """Initialise as MMDetection does; norms of the other exits like those of the last one."""
         super().init_weights()
-        norms = {norm_key(name): module for name, module in self.bbox_head.named_modules()}
-        for own in self.exit_norms.values():
-            for key, norm in own.items():
-                norm.load_state_dict(norms[key].state_dict())
+        for norms in self._norms_per_exit():
+            *others, last = norms.values()
+            for norm in others:
+                norm.load_state_dict(last.state_dict())
 
-    def train(self, mode: bool = True) -> 'AnytimeDetector':
-        """Set training or evaluation mode, also of what is not registered."""
-        super().train(mode)
-        for head in self._views.values():
-            head.train(mode)
-        return self
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> 'AnytimeDetector':
-        """Move or convert the model; buffers are replaced by that, and must be shared anew."""
-        super()._apply(fn, recurse)
-        self._share()
-        return self
-
-    def _share(self) -> None:
-        for head in self._views.values():
-            _share_all_but_norms(head, self.bbox_head)
+    def _norms_per_exit(self) -> list[NormPerExit]:
+        return [module for module in self.bbox_head.modules() if isinstance(module, NormPerExit)]
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Any]:
         """Calculate the losses of every exit.
@@ -164,7 +134,7 @@ class AnytimeDetector(SingleStageDetector):
 
         Returns:
             dict: Each of the head's losses for each exit, ``exit<stack>.<name>``, times the exit's
-            weight. What is not called a loss is left as it is.
+            weight. Values whose names do not contain "loss" are not weighted.
         """
         losses = {}
         weights = dict(zip(self.exits, self.loss_weights, strict=True))
@@ -176,12 +146,12 @@ class AnytimeDetector(SingleStageDetector):
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample],
                 rescale: bool = True) -> list[DetDataSample]:
-        """Detect at the exit in force; compute nothing of what comes after it.
+        """Detect at the exit in force; nothing after it is computed.
 
         Args:
             batch_inputs (Tensor): Images, (N, 3, H, W), normalised.
-            batch_data_samples (list[DetDataSample]): What is known of them: their sizes.
-            rescale (bool): Give boxes in pixels of the original picture, not of the input. Defaults
+            batch_data_samples (list[DetDataSample]): Their meta information: sizes.
+            rescale (bool): Give boxes in pixels of the original image, not of the input. Defaults
                 to True.
 
         Returns:
@@ -192,7 +162,8 @@ class AnytimeDetector(SingleStageDetector):
             ValueError: If there is no head after ``test_cfg.exit_stack``.
         """
         pyramid = self.extract_feat(batch_inputs)
-        return self._detect(self.exit_stack, pyramid, batch_data_samples, rescale)
+        results = self.head_of(self.exit_stack).predict(pyramid, batch_data_samples, rescale=rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the pyramid at the exit in force, as the neck does."""
@@ -204,23 +175,23 @@ class AnytimeDetector(SingleStageDetector):
     def anytime(self, inputs: Tensor | Mapping[str, Any],
                 data_samples: Sequence[DetDataSample] | None = None,
                 rescale: bool = True) -> Iterator[tuple[int, list[DetDataSample]]]:
-        """Yield the detections of each exit as soon as they are there, the first exit's first.
+        """Yield the detections of each exit as soon as they are computed, the first exit's first.
 
-        What comes after an exit is computed only when it is asked for: leave the loop to stop.
+        What comes after an exit is computed only when the next one is requested: leave the loop to stop.
 
         Args:
-            inputs (Tensor | Mapping): Images, (N, 3, H, W), normalised; or a batch as data loaders
-                give it and ``test_step`` takes it, which is preprocessed first.
-            data_samples (Sequence[DetDataSample] | None): With a tensor: what is known of the
-                images. Defaults to None: that they fill the tensor and are not resized.
-            rescale (bool): Give boxes in pixels of the original pictures. Defaults to True.
+            inputs (Tensor | Mapping): Images, (N, 3, H, W), normalised; or a batch of a data loader, as
+                ``test_step`` takes it, which is preprocessed first.
+            data_samples (Sequence[DetDataSample] | None): With a tensor: meta information of the
+                images. Defaults to None: they fill the tensor and are not resized.
+            rescale (bool): As in :meth:`predict`. Defaults to True.
 
         Yields:
             tuple[int, list[DetDataSample]]: The exit, and for each image its data sample with
             ``pred_instances``, new ones for each exit.
 
         Raises:
-            RuntimeError: If the model is in training mode; like all errors, when the first is asked for.
+            RuntimeError: If the model is in training mode. As all errors, raised by the first ``next``.
             ValueError: If the inputs are of another kind, or not as many as the data samples.
 
         Example:
@@ -229,18 +200,16 @@ class AnytimeDetector(SingleStageDetector):
             ...         break
         """
         batch_inputs, samples = self._prepare(inputs, data_samples)
-        for exit_stack, pyramid in self._pyramids(batch_inputs, self.exits):
-            yield exit_stack, self._detect(
-                exit_stack, pyramid, [sample.new() for sample in samples], rescale)
+        yield from self._detect(batch_inputs, samples, self.exits, rescale)
 
     def load_calibration(self, path: str | os.PathLike[str]) -> None:
-        """Read how long each exit takes on this machine, for :meth:`predict_within`.
+        """Read the latency of each exit on this machine, for :meth:`predict_within`.
 
         Args:
-            path (str | PathLike): What ``tools/calibrate.py`` wrote.
+            path (str | PathLike): A file of ``tools/calibrate.py``.
 
         Raises:
-            CalibrationError: If it is no calibration, or one of another machine or model.
+            CalibrationError: If it is no calibration, or that of another machine or model.
         """
         calibration = Calibration.load(path)
         calibration.check(self)
@@ -252,7 +221,7 @@ class AnytimeDetector(SingleStageDetector):
                        rescale: bool = True) -> tuple[int, list[DetDataSample]]:
         """Detect at the deepest exit that takes no longer than the deadline, by the calibration.
 
-        Where none is fast enough, it is the first exit, and there is a warning, once.
+        Where none is fast enough, the first exit is taken, with a warning the first time.
 
         Args:
             inputs (Tensor | Mapping): As in :meth:`anytime`.
@@ -273,23 +242,21 @@ class AnytimeDetector(SingleStageDetector):
             raise RuntimeError('there is no calibration: make one on this machine (python '
                                'tools/calibrate.py CONFIG CHECKPOINT --out FILE), and read it with '
                                'model.load_calibration(FILE)')
-        is_number = isinstance(deadline_ms, Real) and not isinstance(deadline_ms, bool)
-        if not is_number or math.isnan(deadline_ms):
+        if not _is_number(deadline_ms) or math.isnan(deadline_ms):
             raise ValueError(f'deadline_ms is {deadline_ms!r}, but must be a number of milliseconds')
         self.calibration.check_machine(self)
         batch_inputs, samples = self._prepare(inputs, data_samples)
-        latencies = self.calibration.latencies_of(batch_inputs)
-        exit_stack = max((k for k, latency in latencies.items() if latency <= deadline_ms), default=None)
-        if exit_stack is None:
-            exit_stack = self.exits[0]
-            if not self._has_warned:
-                self._has_warned = True
-                warnings.warn(f'no exit takes {deadline_ms:g} ms or less: the first takes '
-                              f'{latencies[exit_stack]:.1f} ms on this machine, and is taken',
-                              RuntimeWarning, stacklevel=2)
-        _, pyramid = next(self._pyramids(batch_inputs, [exit_stack]))
-        return exit_stack, self._detect(
-            exit_stack, pyramid, [sample.new() for sample in samples], rescale)
+        exit_stack = self._deepest_within(deadline_ms, self.calibration.latencies_of(batch_inputs))
+        return next(self._detect(batch_inputs, samples, [exit_stack], rescale))
+
+    def _deepest_within(self, deadline_ms: float, latencies: Mapping[int, float]) -> int:
+        in_time = [k for k, latency in latencies.items() if latency <= deadline_ms]
+        if not in_time and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(f'no exit takes {deadline_ms:g} ms or less: the first takes '
+                          f'{latencies[self.exits[0]]:.1f} ms on this machine, and is taken',
+                          RuntimeWarning, stacklevel=4)
+        return max(in_time, default=self.exits[0])
 
     def _forward(self, batch_inputs: Tensor,
                  batch_data_samples: list[DetDataSample] | None = None) -> Any:
@@ -298,22 +265,25 @@ class AnytimeDetector(SingleStageDetector):
 
     def _pyramids(self, batch_inputs: Tensor,
                   exits: Collection[int]) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
-        """Yield the pyramids of some stacks; run a stack only once one from it on is asked for."""
+        """Yield the pyramids of some stacks; no stack runs before it is needed."""
         pyramids = self.neck.iter_pyramids(self.backbone(batch_inputs))
         for stack, pyramid in enumerate(islice(pyramids, max(exits)), 1):
             if stack in exits:
                 yield stack, pyramid
 
-    def _detect(self, exit_stack: int, pyramid: tuple[Tensor, ...], samples: list[DetDataSample],
-                rescale: bool) -> list[DetDataSample]:
-        results = self.head_of(exit_stack).predict(pyramid, samples, rescale=rescale)
-        return self.add_pred_to_datasample(samples, results)
+    def _detect(self, batch_inputs: Tensor, samples: Sequence[DetDataSample], exits: Collection[int],
+                rescale: bool) -> Iterator[tuple[int, list[DetDataSample]]]:
+        """Yield the detections of some exits, each in new data samples."""
+        for exit_stack, pyramid in self._pyramids(batch_inputs, exits):
+            own = [sample.new() for sample in samples]
+            results = self.head_of(exit_stack).predict(pyramid, own, rescale=rescale)
+            yield exit_stack, self.add_pred_to_datasample(own, results)
 
     def _prepare(self, inputs: Tensor | Mapping[str, Any],
                  data_samples: Sequence[DetDataSample] | None
                  ) -> tuple[Tensor, Sequence[DetDataSample]]:
         if self.training:
-            raise RuntimeError('the model is in training mode, whose detections mean nothing: call '
+            raise RuntimeError('the model is in training mode, where detections are meaningless: call '
                                'model.train(False) first')
         if not isinstance(inputs, Tensor | Mapping):
             raise ValueError(f'inputs is a {type(inputs).__name__}, but must be a tensor of images or a '
@@ -333,27 +303,26 @@ class AnytimeDetector(SingleStageDetector):
         return inputs, data_samples
 
     def _check_exit(self, exit_stack: Any) -> None:
-        is_number = isinstance(exit_stack, int) and not isinstance(exit_stack, bool)
-        if not is_number or exit_stack not in self.exits:
+        if type(exit_stack) is not int or exit_stack not in self.exits:
             raise ValueError(
                 f'exit_stack is {exit_stack!r}, but there are heads after these stacks only: '
                 f'{", ".join(map(str, self.exits))}; choose one of them, or add it to exits and train')
 
 
+def _check_neck(neck: Any) -> None:
+    if not hasattr(neck, 'iter_pyramids'):
+        raise ValueError(f'the neck is a {type(neck).__name__}, but must be a mmnasfpn.NASFPN, '
+                         'which gives a pyramid for each stack')
+
+
 def _check_exits(exits: Sequence[int] | None, stack_times: int) -> tuple[int, ...]:
     if exits is None:
         return tuple(range(1, stack_times + 1))
-    if isinstance(exits, str) or not isinstance(exits, Sequence) or not exits:
-        raise ValueError(f'exits is {exits!r}, but must be a list of at least one of the stacks '
-                         f'1..{stack_times}')
-    for index, exit_stack in enumerate(exits):
-        check_whole_number(f'exits[{index}]', exit_stack, 1)
-        if exit_stack > stack_times:
-            raise ValueError(f'exits[{index}] is {exit_stack}, but the neck has {stack_times} stacks: '
-                             f'name some of 1..{stack_times}, or raise stack_times')
-    if list(exits) != sorted(set(exits)):
-        raise ValueError(f'exits is {list(exits)}, but each stack must stand there once, in rising '
-                         f'order: {sorted(set(exits))}')
+    is_list = isinstance(exits, Sequence) and not isinstance(exits, str)
+    if (not is_list or not exits or not all(type(k) is int and 1 <= k <= stack_times for k in exits)
+            or list(exits) != sorted(set(exits))):
+        raise ValueError(f'exits is {exits!r}, but must be a list of at least one of the {stack_times} '
+                         f'stacks of the neck, 1..{stack_times}, each once and in rising order')
     if exits[-1] < stack_times:
         warnings.warn(
             f'the stacks after the last exit, {exits[-1] + 1}..{stack_times}, are neither trained nor '
@@ -365,36 +334,16 @@ def _check_loss_weights(loss_weights: Sequence[float] | None,
                         exits: Sequence[int]) -> tuple[float, ...]:
     if loss_weights is None:
         return (1.0,) * len(exits)
-    if isinstance(loss_weights, str) or not isinstance(loss_weights, Sequence) or len(
-            loss_weights) != len(exits):
-        raise ValueError(f'loss_weights is {loss_weights!r}, but must be a list of {len(exits)} '
-                         f'weights, one for each of the exits {list(exits)}')
-    for exit_stack, weight in zip(exits, loss_weights, strict=True):
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise ValueError(f'the loss weight of exit {exit_stack} is {weight!r}, but must be a number '
-                             'that is not negative')
-    if not any(loss_weights):
-        raise ValueError(f'loss_weights is {list(loss_weights)}, but one must be above 0, or nothing is '
-                         'trained')
+    is_list = isinstance(loss_weights, Sequence) and not isinstance(loss_weights, str)
+    if (not is_list or len(loss_weights) != len(exits) or not any(loss_weights)
+            or not all(_is_number(x) and 0 <= x < math.inf for x in loss_weights)):
+        raise ValueError(f'loss_weights is {loss_weights!r}, but must be a list of {len(exits)} numbers '
+                         f'for the exits {list(exits)}, none of them negative and one above 0')
     return tuple(map(float, loss_weights))
 
 
-def norm_key(name: str) -> str:
-    """Return under which key ``exit_norms`` has a norm of a name; keys may have no dots."""
-    return name.replace('.', '/')
-
-
-def _share_all_but_norms(head: nn.Module, source: nn.Module) -> None:
-    """Let a head consist of the modules of another that is built alike, but for its norms."""
-    for name, value in (*source.named_parameters(recurse=False), *source.named_buffers(recurse=False)):
-        setattr(head, name, value)
-    for name, child in source.named_children():
-        if is_norm(child):
-            continue
-        if any(is_norm(module) for module in child.modules()):
-            _share_all_but_norms(getattr(head, name), child)
-        else:
-            setattr(head, name, child)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmnasfpn._files import write_json
-
-if TYPE_CHECKING:
-    from mmnasfpn.models.detectors.anytime import AnytimeDetector
 
 
 class CalibrationError(ValueError):
@@ -28,8 +25,8 @@ class InputLatencies:
     Args:
         batch_size (int): Images at a time.
         image_size (tuple[int, int]): Rows and columns that the model sees, padding included.
-        exits (Mapping[int, float]): Milliseconds by exit, which 19 of 20 runs did not exceed, from the
-            batch of the data loader to the detections.
+        exits (Mapping[int, float]): Milliseconds by exit, from the batch of the data loader to the
+            detections. 95% of the runs took no longer.
     """
 
     batch_size: int
@@ -39,12 +36,12 @@ class InputLatencies:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What :meth:`AnytimeDetector.predict_within` decides by.
+    """The latencies by which :meth:`AnytimeDetector.predict_within` chooses the exit.
 
     Args:
-        machine (Mapping): As :func:`machine_of` tells of it.
-        model (Mapping): As :func:`model_of` tells of it.
-        inputs (tuple[InputLatencies, ...]): The latencies, each shape once.
+        machine (Mapping): The machine, as :func:`machine_of` describes it.
+        model (Mapping): The model, as :func:`model_of` describes it.
+        inputs (tuple[InputLatencies, ...]): The latencies, one for each shape.
     """
 
     machine: Mapping[str, Any]
@@ -52,12 +49,12 @@ class Calibration:
     inputs: tuple[InputLatencies, ...]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON, at once or not at all."""
+        """Write it as JSON, whole or not at all."""
         write_json(Path(path), asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> 'Calibration':
-        """Read what :meth:`save` wrote.
+        """Read a file of :meth:`save`.
 
         Raises:
             CalibrationError: If there is no such file, or it holds something else.
@@ -74,16 +71,17 @@ class Calibration:
             raise CalibrationError(
                 f'{path} is not a calibration ({error!r}): {_HOW_TO_MAKE_ONE}') from None
 
-    def check(self, model: 'AnytimeDetector') -> None:
+    def check(self, model: nn.Module) -> None:
         """Raise a CalibrationError if it is of another machine or another model."""
         self.check_machine(model)
-        _check_same('model', self.model, model_of(model))
+        ours = model_of(model)
+        _check_same('model', self.model, ours)
         for part in self.inputs:
-            if sorted(part.exits) != list(model.exits):
+            if sorted(part.exits) != ours['exits']:
                 raise CalibrationError(f'the calibration has the exits {sorted(part.exits)}, but the '
-                                       f'model {list(model.exits)}: {_HOW_TO_MAKE_ONE}')
+                                       f'model {ours["exits"]}: {_HOW_TO_MAKE_ONE}')
 
-    def check_machine(self, model: 'AnytimeDetector') -> None:
+    def check_machine(self, model: nn.Module) -> None:
         """Raise a CalibrationError if it is not of the machine that the model is on."""
         _check_same('machine', self.machine, machine_of(next(model.parameters()).device))
 
@@ -91,7 +89,7 @@ class Calibration:
         """Return the milliseconds by exit for a batch of images, (N, 3, H, W).
 
         Raises:
-            CalibrationError: If it has none for inputs of that shape.
+            CalibrationError: If there are none for inputs of that shape.
         """
         batch_size, _, *size = batch_inputs.shape
         for part in self.inputs:
@@ -115,8 +113,8 @@ def machine_of(device: torch.device) -> dict[str, Any]:
     return dict(machine, name=_cpu_name(), threads=torch.get_num_threads())
 
 
-def model_of(model: 'AnytimeDetector') -> dict[str, Any]:
-    """Return by what a calibration knows its model: its exits, number of parameters, and their type."""
+def model_of(model: Any) -> dict[str, Any]:
+    """Return what identifies an ``AnytimeDetector``: exits, number of parameters, and their type."""
     return dict(exits=list(model.exits), parameters=sum(p.numel() for p in model.parameters()),
                 dtype=str(next(model.parameters()).dtype))
 

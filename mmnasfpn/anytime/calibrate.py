@@ -1,0 +1,119 @@
+"""Measure how long each exit of an anytime detector takes on this machine."""
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DATASETS
+
+from mmnasfpn._checks import check_whole_number
+from mmnasfpn.anytime.evaluate import build_anytime, check_checkpoint, check_validation_set, load_anytime
+from mmnasfpn.anytime.latency import summarize, time_exits
+from mmnasfpn.anytime.report import CalibrationReport, ShapeReport
+from mmnasfpn.anytime.slim import count_exits, exits_of
+from mmnasfpn.models.detectors import AnytimeDetector
+from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What to run for a calibration, and how often.
+
+    Args:
+        checkpoint (str | None): A checkpoint of the model; NMS time depends on how many boxes pass the
+            threshold. Defaults to None, random weights.
+        images (Sequence[str]): Images to run, through the test pipeline. Defaults to the first of the
+            validation set.
+        image_size (tuple[int, int] | None): Rows and columns of noise to run instead. Defaults to None.
+        batch_size (int): Images at a time. Defaults to 1.
+        num_images (int): How many images of the validation set. Defaults to 20.
+        num_runs (int): How often each exit is run for each input shape. Defaults to 30.
+        trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
+            False: weights only.
+
+    Raises:
+        FileNotFoundError: If the checkpoint or an image is missing.
+        ValueError: If a number is not a whole number of at least 1.
+    """
+
+    checkpoint: str | None = None
+    images: Sequence[str] = ()
+    image_size: tuple[int, int] | None = None
+    batch_size: int = 1
+    num_images: int = 20
+    num_runs: int = 30
+    trust_checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('batch_size', 'num_images', 'num_runs'):
+            check_whole_number(name, getattr(self, name), 1)
+        for pixels in self.image_size or ():
+            check_whole_number('image_size', pixels, 1)
+        for path in self.images:
+            if not Path(path).is_file():
+                raise FileNotFoundError(f'images: there is no file {path}')
+        if self.checkpoint is not None:
+            check_checkpoint(self.checkpoint)
+
+
+def calibrate(cfg: Config, settings: CalibrationSettings) -> CalibrationReport:
+    """Measure how long each exit takes on this machine, for each shape of input.
+
+    Args:
+        cfg (Config): A config whose model is an ``AnytimeDetector``.
+        settings (CalibrationSettings): What to run.
+
+    Raises:
+        FileNotFoundError, ValueError: If config, data or the checkpoint do not fit.
+    """
+    exits_of(cfg)
+    model = build_anytime(cfg)
+    if settings.checkpoint is not None:
+        load_anytime(model, settings.checkpoint, settings.trust_checkpoint)
+    runs = time_exits(model, _batches(model, _samples(cfg, settings), settings))
+    shapes = [ShapeReport(shape, summarize([run for run in runs if run.input_shape == shape]),
+                          count_exits(cfg, shape[1:]))
+              for shape in dict.fromkeys(run.input_shape for run in runs)]  # in their order
+    inputs = tuple(InputLatencies(
+        shape.input_shape[0], shape.input_shape[1:],
+        {latency.exit_stack: latency.total_95 for latency in shape.latencies}) for shape in shapes)
+    machine = machine_of(next(model.parameters()).device)
+    return CalibrationReport(Calibration(machine, model_of(model), inputs), shapes)
+
+
+def _samples(cfg: Config, settings: CalibrationSettings) -> list[Any]:
+    """Return what a test pipeline gives for each image."""
+    if settings.image_size is not None:
+        return [_noise(settings.image_size)]
+    if settings.images:
+        pipeline = Compose(get_test_pipeline_cfg(cfg))
+        return [pipeline(dict(img_path=path, img_id=0)) for path in settings.images]
+    check_validation_set(cfg)
+    dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
+    return [dataset[index] for index in range(min(settings.num_images, len(dataset)))]
+
+
+def _batches(model: AnytimeDetector, samples: Sequence[Any], settings: CalibrationSettings) -> list[Any]:
+    """Return batches for all runs, each of samples that the model sees in one shape."""
+    by_shape: dict[tuple[int, ...], list[Any]] = {}
+    for sample in samples:
+        padded = model.data_preprocessor(pseudo_collate([copy.deepcopy(sample)]), False)['inputs']
+        by_shape.setdefault(tuple(padded.shape), []).append(sample)
+    size = settings.batch_size
+    return [pseudo_collate(list(islice(cycle(alike), start, start + size)))
+            for alike in by_shape.values() for start in range(0, size * settings.num_runs, size)]
+
+
+def _noise(image_size: tuple[int, int]) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    sample = DetDataSample(metainfo=dict(
+        img_shape=image_size, ori_shape=image_size, scale_factor=(1.0, 1.0)))
+    return dict(inputs=torch.randint(256, (3, *image_size), dtype=torch.uint8, generator=generator),
+                data_samples=sample)
