@@ -122,9 +122,9 @@ class FactorizedReduction(BaseModule):
 class Operation(BaseModule):
     """One of the :data:`OPERATIONS` of a cell, of stride 1 or 2.
 
-    ``'3x3'`` and ``'1x7-7x1'`` work on a quarter of the channels, between two 1x1 convolutions. ``'none'``
-    with stride 2 is a 1x1 convolution of stride 2. While training, an image's result is dropped with
-    ``drop_prob``, in 0..1; that of ``'none'`` never.
+    ``'3x3'`` and ``'1x7-7x1'`` work on a quarter of the channels, between two 1x1 convolutions;
+    ``'none'`` of stride 2 is a 1x1 convolution. While training, an image's result is dropped with the
+    probability ``drop_prob``; that of ``'none'`` never.
     """
 
     def __init__(self, op: str, channels: int, stride: int, norm_cfg: Mapping[str, Any],
