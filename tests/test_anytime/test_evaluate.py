@@ -1,5 +1,4 @@
 """The tools of anytime detection, on a checkpoint that was trained for seconds."""
-import argparse
 import json
 
 import numpy as np
@@ -17,15 +16,11 @@ from mmnasfpn.anytime.report import area_under_ap
 from mmnasfpn.anytime.slim import count_exits, slim_checkpoint, slim_config
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError
-from mmnasfpn.engine.cli import output_file
 from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.models.detectors.anytime import HEADS, AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration
 from tests.conftest import run_python
-
-OPTIONS = {'model.type': 'mmnasfpn.AnytimeDetector', 'model.test_cfg.score_thr': 0.0,
-           'model.test_cfg.nms_pre': 100}
 
 
 def save(cfg, path, seed):
@@ -258,14 +253,3 @@ def test_heads_of_another_kind_are_refused(anytime, trained_as, tested_as, tmp_p
     cfg.model.heads = tested_as
     with pytest.raises(CheckpointError, match='weights of exits|lacks .* weights'):
         run_test(cfg, checkpoint)
-
-
-@pytest.mark.parametrize(('text', 'words'), [
-    ('a.txt', 'must end in .json or .png'), ('folder.json', 'is a folder'),
-    ('file/a.json', 'cannot be written')])
-def test_what_cannot_be_written_is_refused_before_the_work(text, words, tmp_path):
-    (tmp_path / 'folder.json').mkdir()
-    (tmp_path / 'file').touch()
-    with pytest.raises(argparse.ArgumentTypeError, match=words):
-        output_file('.json', '.png')(str(tmp_path / text))
-    assert output_file('.json')(str(tmp_path / 'new/a.json')).parent.is_dir()

@@ -152,20 +152,16 @@ def test_the_rest_of_a_checkpoint_stays_and_the_optimizer_goes():
         assert 'neck.pyramids.1.cells.6.conv.bn.weight' in converted['state_dict']
 
 
-def change(state_dict, name, value):
-    return {**state_dict, name: value}
-
-
 STAGE = 'fpn_stages.1.sum_43_3.out_conv'
 
 
 @pytest.mark.parametrize(('broken', 'words'), [
     (lambda s: {k: v for k, v in s.items() if k != f'{STAGE}.conv.weight'},
      r'lacks 1 weights of the model .*pyramids\.1\.cells\.2\.conv\.conv\.weight'),
-    (lambda s: change(s, f'{STAGE}.conv.weight', torch.ones(16, 16, 1, 1)),
+    (lambda s: {**s, f'{STAGE}.conv.weight': torch.ones(16, 16, 1, 1)},
      r'pyramids\.1\.cells\.2.* is \(16, 16, 1, 1\), but \(16, 16, 3, 3\) in the model'),
-    (lambda s: change(s, 'lateral_convs.0.conv.weight', torch.ones(8)), 'laterals .* no convolutions'),
-    (lambda s: change(s, 'fpn_convs.0.conv.weight', torch.ones(1)), r'fpn_convs\.0.* is no weight'),
+    (lambda s: {**s, 'lateral_convs.0.conv.weight': torch.ones(8)}, 'laterals .* no convolutions'),
+    (lambda s: {**s, 'fpn_convs.0.conv.weight': torch.ones(1)}, r'fpn_convs\.0.* is no weight'),
     (lambda s: {k: v for k, v in s.items() if 'fpn_stages' not in k}, 'stacks .* are missing'),
     (lambda s: {k: v for k, v in s.items() if 'fpn_stages.0' not in k}, r'lacks \d+ weights'),
     (convert_mmdet_neck, "is this package's own already"),
