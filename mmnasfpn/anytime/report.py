@@ -40,7 +40,7 @@ class AnytimeReport:
     config: str
     checkpoints: Sequence[str]
     plain_checkpoints: Sequence[str]
-    num_pictures: int
+    num_pictures: int  # images that the AP is of
     image_size: tuple[int, int]  # rows and columns of most of the model's inputs
     machine: Mapping[str, Any]
     exits: Sequence[ExitReport]

@@ -19,7 +19,7 @@ from tests.reference_neck import ReferenceMmdetNeck
 from tests.strategies import genotypes
 from tests.test_models.test_nasfpn import make_inputs, randomize
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (97, 160, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (97, 160, 3), np.uint8)
 OURS = REPO / 'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py'
 BN = dict(type='BN', requires_grad=True)
 
@@ -96,14 +96,14 @@ def detector(tmp_path_factory):
     cfg.model.backbone.init_cfg = None
     torch.manual_seed(0)
     model = init_detector(cfg, device='cpu', palette='coco')
-    # Statistics of the picture, so that the signal neither grows nor dies over the depth.
+    # Statistics of the image, so that the signal neither grows nor dies over the depth.
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
         norm.weight.data.uniform_(0.5, 1.5)
         norm.bias.data.normal_(0, 0.1)
         norm.train()
-    inference_detector(model, PICTURE)
+    inference_detector(model, IMAGE)
     model.bbox_head.retina_cls.weight.data.normal_(0, 0.05)
     torch.save(dict(state_dict=model.state_dict(), optimizer=dict(x=1),
                     meta=dict(CLASSES=tuple(map(str, range(80))))), folder / 'theirs.pth')
@@ -116,7 +116,7 @@ def test_the_whole_detector_gives_the_same_boxes_labels_and_scores(detector, tmp
     cfg = Config.fromfile(OURS)
     cfg.model.backbone.init_cfg = None
     ours = init_detector(cfg, str(tmp_path / 'ours.pth'), device='cpu')
-    expected, found = (inference_detector(model, PICTURE).pred_instances for model in (theirs, ours))
+    expected, found = (inference_detector(model, IMAGE).pred_instances for model in (theirs, ours))
     assert len(expected) > 20
     assert torch.equal(found.labels, expected.labels)
     torch.testing.assert_close(found.scores, expected.scores)
