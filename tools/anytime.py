@@ -6,8 +6,6 @@ from rich.console import Console
 
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import write_markdown
-from mmnasfpn.anytime.evaluate import evaluate_anytime
-from mmnasfpn.anytime.report import ANYTIME_PART, draw_anytime, to_markdown
 from mmnasfpn.engine.cli import (
     config_parser,
     load_parsed_config,
@@ -16,6 +14,9 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
+
+#: The part of a Markdown file that the table replaces.
+PART = 'exits'
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,20 +31,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all figures')
     parser.add_argument('--picture', type=output_file('.png', '.svg', '.pdf'), metavar='FILE',
                         help='draw AP over latency')
-    parser.add_argument('--markdown', type=markdown_file(ANYTIME_PART), metavar='FILE',
+    parser.add_argument('--markdown', type=markdown_file(PART), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.anytime.evaluate import evaluate_anytime
+    from mmnasfpn.anytime.report import draw_anytime, to_markdown
+
     report = evaluate_anytime(load_parsed_config(args), args.checkpoints, args.plain, args.timed,
                               args.trust_checkpoint)
     Console().print(to_markdown(report), markup=False, soft_wrap=True)
     if args.json:
         write_json(args.json, asdict(report))
     if args.markdown:
-        write_markdown(args.markdown, to_markdown(report), ANYTIME_PART)
+        write_markdown(args.markdown, to_markdown(report), PART)
     if args.picture:
         draw_anytime(report, args.picture)
 

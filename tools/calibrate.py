@@ -4,8 +4,6 @@ import argparse
 from rich.console import Console
 
 from mmnasfpn._files import write_json
-from mmnasfpn.anytime.calibrate import CalibrationSettings, calibrate
-from mmnasfpn.anytime.report import calibration_to_markdown
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 
@@ -33,16 +31,20 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    report = calibrate(load_parsed_config(args), CalibrationSettings(
-        args.checkpoint, args.images, args.image_size and tuple(args.image_size), args.batch_size,
-        args.num_images, args.runs, args.trust_checkpoint))
-    Console().print(calibration_to_markdown(report), markup=False, soft_wrap=True)
+    from mmnasfpn.anytime.calibrate import calibrate
+    from mmnasfpn.anytime.report import calibration_to_markdown
+
+    calibration, shapes = calibrate(
+        load_parsed_config(args), args.checkpoint, args.images,
+        args.image_size and tuple(args.image_size), args.batch_size, args.num_images, args.runs,
+        args.trust_checkpoint)
+    Console().print(calibration_to_markdown(calibration.machine, shapes), markup=False, soft_wrap=True)
     if args.out:
-        report.calibration.save(args.out)
+        calibration.save(args.out)
     if args.json:
         write_json(args.json, dict(
-            config=args.config, checkpoint=args.checkpoint, machine=report.calibration.machine,
-            shapes=[shape.to_dict() for shape in report.shapes]))
+            config=args.config, checkpoint=args.checkpoint, machine=calibration.machine,
+            shapes=[shape.to_dict() for shape in shapes]))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """Cut a checkpoint of an anytime detector to the plain detector of one of its exits."""
 import argparse
 
-from mmnasfpn.anytime.slim import slim_checkpoint
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 
@@ -19,6 +18,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.anytime.slim import slim_checkpoint
+
     print(slim_checkpoint(load_parsed_config(args), args.checkpoint, args.exit_stack, args.out,
                           args.config_out, args.trust_checkpoint))
 

@@ -1,7 +1,6 @@
 """Measure how long each exit of an anytime detector takes on this machine."""
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,20 @@ from mmengine.registry import DATASETS
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.anytime.evaluate import build_anytime, check_checkpoint, check_validation_set, load_anytime
 from mmnasfpn.anytime.latency import summarize, time_exits
-from mmnasfpn.anytime.report import CalibrationReport, ShapeReport
+from mmnasfpn.anytime.report import ShapeReport
 from mmnasfpn.anytime.slim import count_exits, exits_of
 from mmnasfpn.models.detectors import AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration, InputLatencies, machine_of, model_of
 
 
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """What to run for a calibration, and how often.
+def calibrate(cfg: Config, checkpoint: str | None = None, images: Sequence[str] = (),
+              image_size: tuple[int, int] | None = None, batch_size: int = 1, num_images: int = 20,
+              num_runs: int = 30,
+              trust_checkpoint: bool = False) -> tuple[Calibration, list[ShapeReport]]:
+    """Measure how long each exit takes on this machine, for each shape of input.
 
     Args:
+        cfg (Config): A config whose model is an ``AnytimeDetector``.
         checkpoint (str | None): A checkpoint of the model; NMS time depends on how many boxes pass the
             threshold. Defaults to None, random weights.
         images (Sequence[str]): Images to run, through the test pipeline. Defaults to the first of the
@@ -38,46 +40,28 @@ class CalibrationSettings:
         trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
             False: weights only.
 
+    Returns:
+        tuple[Calibration, list[ShapeReport]]: The calibration, and what was measured for it.
+
     Raises:
         FileNotFoundError: If the checkpoint or an image is missing.
-        ValueError: If a number is not a whole number of at least 1.
+        ValueError: If a number is not a whole number of at least 1, or config, data or the checkpoint
+            do not fit.
     """
-
-    checkpoint: str | None = None
-    images: Sequence[str] = ()
-    image_size: tuple[int, int] | None = None
-    batch_size: int = 1
-    num_images: int = 20
-    num_runs: int = 30
-    trust_checkpoint: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ('batch_size', 'num_images', 'num_runs'):
-            check_whole_number(name, getattr(self, name), 1)
-        for pixels in self.image_size or ():
-            check_whole_number('image_size', pixels, 1)
-        for path in self.images:
-            if not Path(path).is_file():
-                raise FileNotFoundError(f'images: there is no file {path}')
-        if self.checkpoint is not None:
-            check_checkpoint(self.checkpoint)
-
-
-def calibrate(cfg: Config, settings: CalibrationSettings) -> CalibrationReport:
-    """Measure how long each exit takes on this machine, for each shape of input.
-
-    Args:
-        cfg (Config): A config whose model is an ``AnytimeDetector``.
-        settings (CalibrationSettings): What to run.
-
-    Raises:
-        FileNotFoundError, ValueError: If config, data or the checkpoint do not fit.
-    """
+    for name, value in (('batch_size', batch_size), ('num_images', num_images), ('num_runs', num_runs),
+                        *(('image_size', pixels) for pixels in image_size or ())):
+        check_whole_number(name, value, 1)
+    for path in images:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'images: there is no file {path}')
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     exits_of(cfg)
     model = build_anytime(cfg)
-    if settings.checkpoint is not None:
-        load_anytime(model, settings.checkpoint, settings.trust_checkpoint)
-    runs = time_exits(model, _batches(model, _samples(cfg, settings), settings))
+    if checkpoint is not None:
+        load_anytime(model, checkpoint, trust_checkpoint)
+    samples = [_noise(image_size)] if image_size else _samples(cfg, images, num_images)
+    runs = time_exits(model, _batches(model, samples, batch_size, num_runs))
     shapes = [ShapeReport(shape, summarize([run for run in runs if run.input_shape == shape]),
                           count_exits(cfg, shape[1:]))
               for shape in dict.fromkeys(run.input_shape for run in runs)]  # in their order
@@ -85,30 +69,28 @@ def calibrate(cfg: Config, settings: CalibrationSettings) -> CalibrationReport:
         shape.input_shape[0], shape.input_shape[1:],
         {latency.exit_stack: latency.total_95 for latency in shape.latencies}) for shape in shapes)
     machine = machine_of(next(model.parameters()).device)
-    return CalibrationReport(Calibration(machine, model_of(model), inputs), shapes)
+    return Calibration(machine, model_of(model), inputs), shapes
 
 
-def _samples(cfg: Config, settings: CalibrationSettings) -> list[Any]:
-    """Return what a test pipeline gives for each image."""
-    if settings.image_size is not None:
-        return [_noise(settings.image_size)]
-    if settings.images:
+def _samples(cfg: Config, images: Sequence[str], num_images: int) -> list[Any]:
+    """Return what the test pipeline gives for each image, by default for some of the validation set."""
+    if images:
         pipeline = Compose(get_test_pipeline_cfg(cfg))
-        return [pipeline(dict(img_path=path, img_id=0)) for path in settings.images]
+        return [pipeline(dict(img_path=path, img_id=0)) for path in images]
     check_validation_set(cfg)
     dataset = DATASETS.build(copy.deepcopy(cfg.val_dataloader.dataset))
-    return [dataset[index] for index in range(min(settings.num_images, len(dataset)))]
+    return [dataset[index] for index in range(min(num_images, len(dataset)))]
 
 
-def _batches(model: AnytimeDetector, samples: Sequence[Any], settings: CalibrationSettings) -> list[Any]:
+def _batches(model: AnytimeDetector, samples: Sequence[Any], batch_size: int,
+             num_runs: int) -> list[Any]:
     """Return batches for all runs, each of samples that the model sees in one shape."""
     by_shape: dict[tuple[int, ...], list[Any]] = {}
     for sample in samples:
         padded = model.data_preprocessor(pseudo_collate([copy.deepcopy(sample)]), False)['inputs']
         by_shape.setdefault(tuple(padded.shape), []).append(sample)
-    size = settings.batch_size
-    return [pseudo_collate(list(islice(cycle(alike), start, start + size)))
-            for alike in by_shape.values() for start in range(0, size * settings.num_runs, size)]
+    return [pseudo_collate(list(islice(cycle(alike), start, start + batch_size)))
+            for alike in by_shape.values() for start in range(0, batch_size * num_runs, batch_size)]
 
 
 def _noise(image_size: tuple[int, int]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
 
     def evaluate(path: str, is_plain: bool = False) -> ExitMetrics:
         load_anytime(model, path, trust_checkpoint, classes, is_plain)
-        return evaluate_exits(model, loader, evaluator, path)
+        return _evaluate_exits(model, loader, evaluator, path)
 
     load_anytime(model, checkpoints[0], trust_checkpoint, classes)
     latencies, image_size = _time_images(model, images, num_timed)
@@ -79,19 +79,9 @@ def evaluate_anytime(cfg: Config, checkpoints: Sequence[str], plain_checkpoints:
         area_under_ap([latency.total for latency in latencies], [part.metrics['AP'] for part in exits]))
 
 
-def evaluate_exits(model: AnytimeDetector, loader: DataLoader, evaluator: Mapping[str, Any],
-                   name: str) -> ExitMetrics:
-    """Evaluate all exits in one pass.
-
-    Args:
-        model (AnytimeDetector): The model, in evaluation mode.
-        loader (DataLoader): The images.
-        evaluator (Mapping): Config of MMDetection's ``CocoMetric``, for boxes.
-        name (str): What is evaluated, for the progress bar.
-
-    Returns:
-        dict[int, dict[str, float]]: :data:`METRICS` of each exit, 0 where it detects nothing.
-    """
+def _evaluate_exits(model: AnytimeDetector, loader: DataLoader, evaluator: Mapping[str, Any],
+                    name: str) -> ExitMetrics:
+    """Evaluate all exits in one pass; the metrics are 0 where an exit detects nothing."""
     dataset: Any = loader.dataset
     evaluators = {exit_stack: Evaluator(copy.deepcopy(evaluator)) for exit_stack in model.exits}
     for each in evaluators.values():

@@ -2,14 +2,14 @@
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import nn
+from torch import Size, nn
 
 from mmnasfpn.models.detectors import AnytimeDetector
 
@@ -103,37 +103,31 @@ def summarize(runs: Sequence[ExitRun]) -> list[ExitLatency]:
     return latencies
 
 
-@dataclass
-class _Clock:
-    """Notes when the model enters and leaves its parts."""
-
-    device: torch.device
-    times: list[float] = field(default_factory=list)
-    shape: tuple[int, int, int] = (0, 0, 0)
-
-    def now(self, *_: Any) -> None:
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-        self.times.append(time.perf_counter())
-
-    def see(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        batch, _, rows, columns = inputs[0].shape
-        self.shape = batch, rows, columns
-        self.now()
-
-
 @torch.no_grad()
 def _time(model: AnytimeDetector, batch: Mapping[str, Any]) -> ExitRun:
-    clock = _Clock(next(model.parameters()).device)
+    device = next(model.parameters()).device
+    moments: list[float] = []
+    shapes: list[Size] = []
+
+    def note_time(*_: Any) -> None:
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)
+        moments.append(1000 * time.perf_counter())
+
+    def note_shape(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        shapes.append(inputs[0].shape)
+
     head = model.head_of(model.exit_stack)
     with contextlib.ExitStack() as hooks:
-        for hook in (model.backbone.register_forward_pre_hook(clock.see),
-                     model.backbone.register_forward_hook(clock.now),
-                     head.register_forward_pre_hook(clock.now), head.register_forward_hook(clock.now)):
+        for hook in (model.backbone.register_forward_pre_hook(note_shape),
+                     model.backbone.register_forward_pre_hook(note_time),
+                     model.backbone.register_forward_hook(note_time),
+                     head.register_forward_pre_hook(note_time), head.register_forward_hook(note_time)):
             hooks.callback(hook.remove)
-        clock.now()
+        note_time()
         model.test_step(batch)
-        clock.now()
-    start, backbone, neck, head_start, head_end, end = (1000 * moment for moment in clock.times)
-    return ExitRun(model.exit_stack, clock.shape, backbone=neck - backbone, neck=head_start - neck,
-                   head=head_end - head_start, total=end - start)
+        note_time()
+    start, backbone, neck, head_start, head_end, end = moments
+    [(images, _, rows, columns)] = shapes
+    return ExitRun(model.exit_stack, (images, rows, columns), backbone=neck - backbone,
+                   neck=head_start - neck, head=head_end - head_start, total=end - start)

@@ -11,33 +11,19 @@ from mmnasfpn._markdown import to_table
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.analysis.complexity import Complexity
 from mmnasfpn.anytime.latency import ExitLatency
-from mmnasfpn.models.detectors.calibration import Calibration
-
-#: The part of a Markdown file that the table replaces.
-ANYTIME_PART = 'exits'
 
 
 @dataclass(frozen=True)
 class ExitReport:
-    """One exit of an anytime detector.
-
-    Args:
-        exit_stack (int): The exit.
-        params (int): Parameters of the plain detector that it is.
-        flops (int): FLOPs for one image, as :func:`count_complexity` counts them.
-        latency (ExitLatency): Of one image, measured.
-        metrics (Mapping[str, float]): :data:`METRICS`, in 0..1, the mean over the checkpoints; -1
-            where there are no objects of that size.
-        ap_of_each (Sequence[float]): AP of each checkpoint.
-        plain_ap_of_each (Sequence[float]): AP of the same exit in each of the detectors that were
-            trained without deep supervision.
-    """
+    """One exit of an anytime detector: what it costs for one image, and its AP."""
 
     exit_stack: int
     params: int
     flops: int
     latency: ExitLatency
+    #: :data:`METRICS`, in 0..1, the mean over the checkpoints; -1 where no objects are of that size.
     metrics: Mapping[str, float]
+    #: Of the checkpoints with deep supervision, and of those without.
     ap_of_each: Sequence[float]
     plain_ap_of_each: Sequence[float]
 
@@ -49,61 +35,31 @@ class ExitReport:
 
 @dataclass(frozen=True)
 class AnytimeReport:
-    """The evaluation of an anytime detector.
-
-    Args:
-        config (str): Path of the config.
-        checkpoints (Sequence[str]): The checkpoints.
-        plain_checkpoints (Sequence[str]): Those trained without deep supervision.
-        num_pictures (int): Number of images that the AP is of.
-        image_size (tuple[int, int]): Rows and columns of the model's input, the most frequent ones.
-        machine (Mapping[str, Any]): The machine that it ran on.
-        exits (Sequence[ExitReport]): The exits.
-        area (float): As :func:`area_under_ap` defines it, of the mean APs.
-    """
+    """The evaluation of an anytime detector."""
 
     config: str
     checkpoints: Sequence[str]
     plain_checkpoints: Sequence[str]
-    num_pictures: int
-    image_size: tuple[int, int]
+    num_pictures: int  # images that the AP is of
+    image_size: tuple[int, int]  # rows and columns of most of the model's inputs
     machine: Mapping[str, Any]
     exits: Sequence[ExitReport]
-    area: float
+    area: float  # of :func:`area_under_ap`, of the mean APs
 
 
 @dataclass(frozen=True)
 class ShapeReport:
-    """What was measured for inputs of one shape.
+    """What was measured for inputs of one shape."""
 
-    Args:
-        input_shape (tuple[int, int, int]): Images, rows and columns of the model's input.
-        latencies (Sequence[ExitLatency]): Of the exits.
-        costs (Mapping[int, Complexity]): What each exit costs for one image.
-    """
-
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, int, int]  # images, rows, columns
     latencies: Sequence[ExitLatency]
-    costs: Mapping[int, Complexity]
+    costs: Mapping[int, Complexity]  # of each exit, for one image
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
         return dict(input_shape=self.input_shape, exits=[
             dict(asdict(latency), params=cost.params, flops=cost.flops)
             for latency, cost in zip(self.latencies, self.costs.values(), strict=True)])
-
-
-@dataclass(frozen=True)
-class CalibrationReport:
-    """A calibration, and all that was measured for it.
-
-    Args:
-        calibration (Calibration): The calibration.
-        shapes (Sequence[ShapeReport]): What was measured for each shape of input.
-    """
-
-    calibration: Calibration
-    shapes: Sequence[ShapeReport]
 
 
 def area_under_ap(latencies: Sequence[float], aps: Sequence[float]) -> float:
@@ -121,10 +77,10 @@ def area_under_ap(latencies: Sequence[float], aps: Sequence[float]) -> float:
     return sum(ap * (end - start) for (start, ap), end in zip(exits, ends, strict=True)) / exits[-1][0]
 
 
-def calibration_to_markdown(report: CalibrationReport) -> str:
+def calibration_to_markdown(machine: Mapping[str, Any], shapes: Sequence[ShapeReport]) -> str:
     """Return the latencies for each shape of input as a table in Markdown, below a line about it."""
-    parts = [_describe(report.calibration.machine)]
-    for shape in report.shapes:
+    parts = [_describe(machine)]
+    for shape in shapes:
         images, rows, columns = shape.input_shape
         costs = list(shape.costs.values())
         last = shape.latencies[-1]
@@ -163,12 +119,7 @@ def to_markdown(report: AnytimeReport) -> str:
 
 
 def draw_anytime(report: AnytimeReport, out: str | os.PathLike[str]) -> None:
-    """Draw AP over latency: a step at each exit, and the same exits without deep supervision.
-
-    Args:
-        report (AnytimeReport): The report.
-        out (str | PathLike): The image file to write.
-    """
+    """Draw AP over latency: a step at each exit, and the same exits without deep supervision."""
     figure = Figure(figsize=(8, 5), layout='constrained')
     axes = figure.subplots()
     times = [part.latency.total for part in report.exits]

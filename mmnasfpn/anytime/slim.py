@@ -62,14 +62,7 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
 
 
 def slim_config(cfg: Config, exit_stack: int) -> Config:
-    """Return the config of the plain detector that an exit is.
-
-    Args:
-        cfg (Config): A config whose model is an ``AnytimeDetector``; it is not changed.
-        exit_stack (int): One of its exits.
-
-    Returns:
-        Config: The same with MMDetection's ``SingleStageDetector`` of that many stacks.
+    """Return the config of the plain detector that an exit is; the config given is not changed.
 
     Raises:
         ConversionError: If the model is none, or has no head after that stack.
@@ -108,19 +101,11 @@ def count_exits(cfg: Config, image_size: tuple[int, int]) -> dict[int, Complexit
 
 
 def slim_state_dict(state_dict: Mapping[str, Tensor], exit_stack: int) -> dict[str, Tensor]:
-    """Return the weights of the plain detector that an exit is.
-
-    Args:
-        state_dict (Mapping[str, Tensor]): Those of an ``AnytimeDetector``.
-        exit_stack (int): One of its exits.
-
-    Returns:
-        dict[str, Tensor]: Loads strictly into the plain detector of that many stacks.
-    """
+    """Return the weights of the plain detector that an exit is, out of an ``AnytimeDetector``'s."""
     slim, own = {}, {}
     for name, value in state_dict.items():
         stack = re.match(r'neck\.pyramids\.(\d+)\.', name)
-        if stack and int(stack.group(1)) >= exit_stack:
+        if stack and int(stack[1]) >= exit_stack:
             continue
         exit_of, plain_name = split_name(name)
         if exit_of is None:
@@ -131,14 +116,7 @@ def slim_state_dict(state_dict: Mapping[str, Tensor], exit_stack: int) -> dict[s
 
 
 def spread_head(state_dict: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Return the weights of a plain detector for an ``AnytimeDetector``: its head after every exit.
-
-    Args:
-        state_dict (Mapping[str, Tensor]): Those of the plain detector of as many stacks.
-        names (Iterable[str]): Names of the weights of the ``AnytimeDetector``.
-
-    Returns:
-        dict[str, Tensor]: Loads strictly into the ``AnytimeDetector``.
+    """Return a plain detector's weights by an ``AnytimeDetector``'s names: its head after every exit.
 
     Raises:
         ConversionError: If the weights are those of an ``AnytimeDetector`` already.

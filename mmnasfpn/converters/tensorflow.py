@@ -176,10 +176,8 @@ def _convert(place: _Layer, where: str, name: str, kernel: int,
     out = out_channels or last.shape[3]
     taken = in_channels or last.shape[2]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(('bias', *_NORM), (out,))
-    if separable:
-        shapes |= dict(depthwise_kernel=(kernel, kernel, taken, 1), pointwise_kernel=(1, 1, taken, out))
-    else:
-        shapes |= dict(kernel=(kernel, kernel, taken, out))
+    shapes |= (dict(depthwise_kernel=(kernel, kernel, taken, 1), pointwise_kernel=(1, 1, taken, out))
+               if separable else dict(kernel=(kernel, kernel, taken, out)))
     for part, shape in shapes.items():
         if place[part].dtype.kind != 'f' or not np.isfinite(place[part]).all():
             raise ConversionError(f'{part} of {where} must be finite floating-point numbers, but is of '

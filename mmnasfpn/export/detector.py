@@ -110,14 +110,9 @@ class ExportableDetector(nn.Module):
         return boxes, scores * found, torch.where(found, labels.gather(1, index), -1)
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """Do what the detector's data preprocessor does at test time.
+        """Normalise images, and pad them at the bottom and the right until the size divides.
 
-        Args:
-            images (Tensor): As for :meth:`forward`.
-
-        Returns:
-            Tensor: Normalised, and padded at the bottom and the right until the size divides; as they
-            are where the config has no ``data_preprocessor``.
+        As the detector's data preprocessor does at test time; without one, images stay as they are.
         """
         preprocessor: Any = self.detector.data_preprocessor
         if not isinstance(preprocessor, ImgDataPreprocessor):

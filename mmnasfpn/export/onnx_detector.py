@@ -37,11 +37,11 @@ class OnnxDetector(BaseModel):
         super().__init__(BaseDataPreprocessor())  # leaves images as they were read
         self.path = os.fspath(path)
         self.session = open_session(path)
-        about = self.session.get_modelmeta().custom_metadata_map.get(METADATA)
-        if about is None or json.loads(about)['outputs'] != 'detections':
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.about: dict[str, Any] = json.loads(metadata.get(METADATA, '{}'))
+        if self.about.get('outputs') != 'detections':
             raise ValueError(f'{path} gives no detections of tools/export_onnx.py: export it without '
                              '--raw')
-        self.about: dict[str, Any] = json.loads(about)
         # A name stands for a size that is left open.
         self.batch, _, *self.size = self.session.get_inputs()[0].shape
 

@@ -1,5 +1,4 @@
 """The tools of anytime detection, on a checkpoint that was trained for seconds."""
-import argparse
 import json
 
 import numpy as np
@@ -10,22 +9,18 @@ from mmengine.fileio import load
 from mmengine.registry import MODELS
 
 from mmnasfpn.analysis.complexity import count_complexity
-from mmnasfpn.anytime.calibrate import CalibrationSettings, calibrate
+from mmnasfpn.anytime.calibrate import calibrate
 from mmnasfpn.anytime.evaluate import build_anytime, evaluate_anytime
 from mmnasfpn.anytime.latency import ExitRun, summarize
 from mmnasfpn.anytime.report import area_under_ap
 from mmnasfpn.anytime.slim import count_exits, slim_checkpoint, slim_config
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.converters import ConversionError
-from mmnasfpn.engine.cli import output_file
 from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.models.detectors.anytime import HEADS, AnytimeDetector
 from mmnasfpn.models.detectors.calibration import Calibration
 from tests.conftest import run_python
-
-OPTIONS = {'model.type': 'mmnasfpn.AnytimeDetector', 'model.test_cfg.score_thr': 0.0,
-           'model.test_cfg.nms_pre': 100}
 
 
 def save(cfg, path, seed):
@@ -159,11 +154,11 @@ def test_each_shape_of_input_is_calibrated(anytime, tmp_path):
         paths.append(str(tmp_path / f'{index}.png'))
         Image.new('RGB', size).save(paths[-1])
     cfg.test_dataloader.dataset.pipeline[1].scale = (128, 128)
-    report = calibrate(cfg, CalibrationSettings(images=paths, num_runs=2))
-    assert [part.image_size for part in report.calibration.inputs] == [(128, 128), (64, 128)]
-    assert [[exit.runs for exit in shape.latencies] for shape in report.shapes] == [[2, 2], [2, 2]]
-    report = calibrate(cfg, CalibrationSettings(image_size=(96, 64), batch_size=2, num_runs=1))
-    (part,) = report.calibration.inputs
+    calibration, shapes = calibrate(cfg, images=paths, num_runs=2)
+    assert [part.image_size for part in calibration.inputs] == [(128, 128), (64, 128)]
+    assert [[exit.runs for exit in shape.latencies] for shape in shapes] == [[2, 2], [2, 2]]
+    calibration, _ = calibrate(cfg, image_size=(96, 64), batch_size=2, num_runs=1)
+    (part,) = calibration.inputs
     assert (part.batch_size, part.image_size, list(part.exits)) == (2, (96, 64), [1, 2])
 
 
@@ -231,12 +226,12 @@ def test_missing_files_and_impossible_numbers_and_sets_are_named(anytime):
     with pytest.raises(FileNotFoundError, match=r"checkpoint is 'none.pth', but there is no such file"):
         evaluate_anytime(cfg, [checkpoint], ['none.pth'])
     with pytest.raises(FileNotFoundError, match=r'there is no file none.jpg'):
-        CalibrationSettings(images=['none.jpg'])
+        calibrate(cfg, images=['none.jpg'])
     for arguments, words in ((dict(num_runs=0), 'num_runs is 0'),
                              (dict(batch_size=0), 'batch_size is 0'),
                              (dict(image_size=(0, 64)), 'image_size is 0')):
         with pytest.raises(ValueError, match=words):
-            CalibrationSettings(**arguments)
+            calibrate(cfg, **arguments)
     with pytest.raises(ValueError, match='num_timed is 0'):
         evaluate_anytime(cfg, [checkpoint], num_timed=0)
     with pytest.raises(ValueError, match='checkpoints is empty'):
@@ -245,7 +240,7 @@ def test_missing_files_and_impossible_numbers_and_sets_are_named(anytime):
         evaluate_anytime(cfg, [checkpoint], [checkpoint], num_timed=1)
     cfg.val_dataloader = None
     with pytest.raises(ValueError, match='the config has no val_dataloader'):
-        calibrate(cfg, CalibrationSettings())
+        calibrate(cfg)
 
 
 @pytest.mark.parametrize(('trained_as', 'tested_as'), [
@@ -258,14 +253,3 @@ def test_heads_of_another_kind_are_refused(anytime, trained_as, tested_as, tmp_p
     cfg.model.heads = tested_as
     with pytest.raises(CheckpointError, match='weights of exits|lacks .* weights'):
         run_test(cfg, checkpoint)
-
-
-@pytest.mark.parametrize(('text', 'words'), [
-    ('a.txt', 'must end in .json or .png'), ('folder.json', 'is a folder'),
-    ('file/a.json', 'cannot be written')])
-def test_what_cannot_be_written_is_refused_before_the_work(text, words, tmp_path):
-    (tmp_path / 'folder.json').mkdir()
-    (tmp_path / 'file').touch()
-    with pytest.raises(argparse.ArgumentTypeError, match=words):
-        output_file('.json', '.png')(str(tmp_path / text))
-    assert output_file('.json')(str(tmp_path / 'new/a.json')).parent.is_dir()

@@ -19,7 +19,7 @@ from tests.reference_neck import ReferenceMmdetNeck
 from tests.strategies import genotypes
 from tests.test_models.test_nasfpn import make_inputs, randomize
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (97, 160, 3), np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (97, 160, 3), np.uint8)
 OURS = REPO / 'configs/nasfpn/retinanet_r50_nasfpn-7x256-mmdet_crop640-50e_coco.py'
 BN = dict(type='BN', requires_grad=True)
 
@@ -96,14 +96,14 @@ def detector(tmp_path_factory):
     cfg.model.backbone.init_cfg = None
     torch.manual_seed(0)
     model = init_detector(cfg, device='cpu', palette='coco')
-    # Statistics of the picture, so that the signal neither grows nor dies over the depth.
+    # Statistics of the image, so that the signal neither grows nor dies over the depth.
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
         norm.weight.data.uniform_(0.5, 1.5)
         norm.bias.data.normal_(0, 0.1)
         norm.train()
-    inference_detector(model, PICTURE)
+    inference_detector(model, IMAGE)
     model.bbox_head.retina_cls.weight.data.normal_(0, 0.05)
     torch.save(dict(state_dict=model.state_dict(), optimizer=dict(x=1),
                     meta=dict(CLASSES=tuple(map(str, range(80))))), folder / 'theirs.pth')
@@ -116,7 +116,7 @@ def test_the_whole_detector_gives_the_same_boxes_labels_and_scores(detector, tmp
     cfg = Config.fromfile(OURS)
     cfg.model.backbone.init_cfg = None
     ours = init_detector(cfg, str(tmp_path / 'ours.pth'), device='cpu')
-    expected, found = (inference_detector(model, PICTURE).pred_instances for model in (theirs, ours))
+    expected, found = (inference_detector(model, IMAGE).pred_instances for model in (theirs, ours))
     assert len(expected) > 20
     assert torch.equal(found.labels, expected.labels)
     torch.testing.assert_close(found.scores, expected.scores)
@@ -152,20 +152,16 @@ def test_the_rest_of_a_checkpoint_stays_and_the_optimizer_goes():
         assert 'neck.pyramids.1.cells.6.conv.bn.weight' in converted['state_dict']
 
 
-def change(state_dict, name, value):
-    return {**state_dict, name: value}
-
-
 STAGE = 'fpn_stages.1.sum_43_3.out_conv'
 
 
 @pytest.mark.parametrize(('broken', 'words'), [
     (lambda s: {k: v for k, v in s.items() if k != f'{STAGE}.conv.weight'},
      r'lacks 1 weights of the model .*pyramids\.1\.cells\.2\.conv\.conv\.weight'),
-    (lambda s: change(s, f'{STAGE}.conv.weight', torch.ones(16, 16, 1, 1)),
+    (lambda s: {**s, f'{STAGE}.conv.weight': torch.ones(16, 16, 1, 1)},
      r'pyramids\.1\.cells\.2.* is \(16, 16, 1, 1\), but \(16, 16, 3, 3\) in the model'),
-    (lambda s: change(s, 'lateral_convs.0.conv.weight', torch.ones(8)), 'laterals .* no convolutions'),
-    (lambda s: change(s, 'fpn_convs.0.conv.weight', torch.ones(1)), r'fpn_convs\.0.* is no weight'),
+    (lambda s: {**s, 'lateral_convs.0.conv.weight': torch.ones(8)}, 'laterals .* no convolutions'),
+    (lambda s: {**s, 'fpn_convs.0.conv.weight': torch.ones(1)}, r'fpn_convs\.0.* is no weight'),
     (lambda s: {k: v for k, v in s.items() if 'fpn_stages' not in k}, 'stacks .* are missing'),
     (lambda s: {k: v for k, v in s.items() if 'fpn_stages.0' not in k}, r'lacks \d+ weights'),
     (convert_mmdet_neck, "is this package's own already"),

@@ -78,25 +78,18 @@ def compare(genotype, in_channels, stacks, separable, seed=0, rows=1, columns=1,
     return single, double
 
 
-def test_the_authors_own_outputs_within_1e_5():
-    arrays = np.load(GOLDEN)
+def test_neck_and_reference_give_the_authors_own_outputs_within_1e_5():
+    genotype, arrays = get_genotype('nasfpn'), np.load(GOLDEN)
+    inputs = [arrays[f'in_{level}'].transpose(0, 3, 1, 2) for level in (3, 4, 5)]
+    expected = {level: arrays[f'out_{level}'].transpose(0, 3, 1, 2) for level in range(3, 8)}
     neck = NASFPN([8, 12, 20], 16, num_outs=5, stack_times=2).eval()
     neck.load_state_dict(convert_tf_neck(read_tf_variables(GOLDEN)))
     with torch.no_grad():
-        outs = neck([torch.from_numpy(arrays[f'in_{level}'].transpose(0, 3, 1, 2).copy())
-                     for level in (3, 4, 5)])
-    expected = {level: arrays[f'out_{level}'].transpose(0, 3, 1, 2) for level in range(3, 8)}
-    assert error_of(outs, expected, get_genotype('nasfpn')) < 1e-5
-
-
-def test_the_reference_gives_the_authors_own_outputs():
-    arrays = np.load(GOLDEN)
+        assert error_of(neck([torch.from_numpy(x.copy()) for x in inputs]), expected, genotype) < 1e-5
     variables = {name.removeprefix('var/'): value for name, value in arrays.items()}
-    *_, outs = ReferenceAuthorsNeck(get_genotype('nasfpn').to_dict(), variables, 2, 1e-4)(
-        [arrays[f'in_{level}'].transpose(0, 3, 1, 2) for level in (3, 4, 5)])
-    for level, out in outs.items():
-        expected = arrays[f'out_{level}'].transpose(0, 3, 1, 2)
-        assert np.abs(out - expected).max() < 1e-5 * np.abs(expected).max()
+    *_, outs = ReferenceAuthorsNeck(genotype.to_dict(), variables, 2, 1e-4)(inputs)
+    outs = [torch.from_numpy(outs[level]) for level in genotype.levels]
+    assert error_of(outs, expected, genotype) < 1e-5
 
 
 @settings(max_examples=20, deadline=None)

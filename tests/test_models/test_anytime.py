@@ -383,15 +383,11 @@ def test_an_exit_without_a_head_is_refused_on_the_built_model(tmp_path):
             call()
 
 
-def test_training_mode_is_refused(tmp_path):
-    model = build(config(tmp_path))
-    model.train()
+def test_training_mode_and_inputs_of_another_kind_are_refused(tmp_path):
+    model = build(config(tmp_path)).train()
     with pytest.raises(RuntimeError, match=r'training mode.*model.train\(False\)'):
         next(model.anytime(torch.rand(1, 3, *SIZE)))
-
-
-def test_inputs_of_another_kind_are_named(tmp_path):
-    model = build(config(tmp_path))
+    model.eval()
     with pytest.raises(ValueError, match=r'inputs is a list, but must be a tensor'):
         next(model.anytime([torch.rand(3, *SIZE)]))
     with pytest.raises(ValueError, match=r'there are 1 data_samples, but 2 images'):
@@ -401,18 +397,18 @@ def test_inputs_of_another_kind_are_named(tmp_path):
 @pytest.fixture
 def calibrated(tmp_path):
     model = build(config(tmp_path))
+    with pytest.raises(RuntimeError, match=r'no calibration: .*tools/calibrate.py'):
+        model.predict_within(batch(1), 15)
     path = tmp_path / 'c' / 'calibration.json'
     Calibration(machine_of(torch.device('cpu')), model_of(model), (
         InputLatencies(1, SIZE, {1: 10.0, 2: 20.0, 3: 30.0}),
         InputLatencies(2, SIZE, {1: 100.0, 2: 200.0, 3: 300.0}))).save(path)
-    return model, path
+    model.load_calibration(path)
+    return model
 
 
 def test_the_deepest_exit_that_fits_is_taken(calibrated):
-    model, path = calibrated
-    with pytest.raises(RuntimeError, match=r'no calibration: .*tools/calibrate.py'):
-        model.predict_within(batch(1), 15)
-    model.load_calibration(path)
+    model = calibrated
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for deadline, expected in ((10, 1), (19.9, 1), (20, 2), (35, 3), (float('inf'), 3)):
@@ -425,8 +421,7 @@ def test_the_deepest_exit_that_fits_is_taken(calibrated):
 
 
 def test_a_deadline_that_no_exit_meets_gives_the_first_and_one_warning(calibrated):
-    model, path = calibrated
-    model.load_calibration(path)
+    model = calibrated
     with pytest.warns(RuntimeWarning, match=r'no exit takes 3 ms or less: the first takes 10.0 ms'):
         assert model.predict_within(batch(1), 3)[0] == 1
     with warnings.catch_warnings():
@@ -436,8 +431,7 @@ def test_a_deadline_that_no_exit_meets_gives_the_first_and_one_warning(calibrate
 
 
 def test_stacks_beyond_the_deadline_are_not_computed(calibrated):
-    model, path = calibrated
-    model.load_calibration(path)
+    model = calibrated
     _, expected = model.predict_within(batch(1), 20)
     poison(model, 2)
     _, samples = model.predict_within(batch(1), 20)
@@ -446,18 +440,15 @@ def test_stacks_beyond_the_deadline_are_not_computed(calibrated):
 
 @pytest.mark.parametrize('deadline', [float('nan'), 'soon', None, True])
 def test_a_deadline_is_a_number(calibrated, deadline):
-    model, path = calibrated
-    model.load_calibration(path)
     with pytest.raises(ValueError, match='deadline_ms is'):
-        model.predict_within(batch(1), deadline)
+        calibrated.predict_within(batch(1), deadline)
 
 
 def test_calibrations_of_something_else_are_refused(calibrated, tmp_path):
-    model, path = calibrated
-    model.load_calibration(path)
+    model = calibrated
     with pytest.raises(CalibrationError, match=r'\(1 of 101x133, 2 of 101x133\), not of 1 of 64x64'):
         model.predict_within(torch.rand(1, 3, 64, 64), 20)
-    ours = Calibration.load(path)
+    ours = model.calibration
     for what, other, words in (
             ('machine', replace(ours, machine={**ours.machine, 'name': 'Abacus'}),
              r"another machine \(name was 'Abacus', but is .*calibrate.py makes one here"),
@@ -482,12 +473,11 @@ def test_calibrations_of_something_else_are_refused(calibrated, tmp_path):
 @pytest.mark.parametrize('text', ['', '[]', '{"machine": {}}', json.dumps(dict(
     machine={}, model={}, inputs=[dict(batch_size=1, image_size=[1], exits={})]))])
 def test_a_file_that_is_no_calibration_is_named(text, calibrated, tmp_path):
-    model, _ = calibrated
     (tmp_path / 'x.json').write_text(text)
     with pytest.raises(CalibrationError, match=r'x.json is not a calibration .*calibrate.py makes one'):
-        model.load_calibration(tmp_path / 'x.json')
+        calibrated.load_calibration(tmp_path / 'x.json')
     with pytest.raises(CalibrationError, match=r'none.json: there is no such file'):
-        model.load_calibration(tmp_path / 'none.json')
+        calibrated.load_calibration(tmp_path / 'none.json')
 
 
 def test_the_neck_of_exit_1_of_7_takes_at_most_a_quarter_of_the_whole():

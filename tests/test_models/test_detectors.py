@@ -24,7 +24,7 @@ DETECTORS = {
     'RTMDet': ('rtmdet_tiny_nasfpn-3x96_8xb32-300e_coco.py', None),
     'RetinaNet': ('retinanet_r50_nasfpn-7x256-gn_1xb8-crop640-50e_coco.py', None),
 }
-SIZES = [(117, 155), (101, 133)]  # (rows, columns) of two pictures of one batch
+SIZES = [(117, 155), (101, 133)]  # (rows, columns) of two images of one batch
 
 
 def build(name, tmp_path):

@@ -32,22 +32,32 @@ def with_statistics(model):
     return model
 
 
-@pytest.mark.parametrize(('config', 'num_left'), CONFIGS.items())
-def test_a_folded_detector_computes_the_same(config, num_left):
+def build(config, **changes):
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(REPO / f'configs/nasfpn/{config}.py').model).eval()
-    with_statistics(model)
+    cfg = Config.fromfile(REPO / f'configs/nasfpn/{config}.py').model
+    return with_statistics(MODELS.build({**cfg, **changes}).eval())
+
+
+def check_folding(model, memory_format=torch.contiguous_format):
+    """Fold a copy of a model and compare what it computes."""
+    folded = copy.deepcopy(model)
+    assert fold_norms(folded) is folded
+    folded.to(memory_format=memory_format)
     image = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
-        expected = model(image, mode='tensor')
-        assert fold_norms(model) is model
-        found = model(image, mode='tensor')
+        found, expected = (each(image, mode='tensor') for each in (folded, model))
     for maps, expected_maps in zip(found, expected, strict=True):
         for x, y in zip(maps, expected_maps, strict=True):
             torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4 * y.abs().max().item())
+    assert not norms_of(folded.neck)
+    return folded
+
+
+@pytest.mark.parametrize(('config', 'num_left'), CONFIGS.items())
+def test_a_folded_detector_computes_the_same(config, num_left):
     # Those that follow two convolutions, or one in another module, stay.
-    assert not norms_of(model.neck) and len(norms_of(model)) == num_left
+    assert len(norms_of(check_folding(build(config)))) == num_left
 
 
 def test_a_convolution_of_several_norms_becomes_several():
@@ -63,23 +73,10 @@ def test_a_convolution_of_several_norms_becomes_several():
 
 
 def test_exits_that_share_a_head_stay_right_when_the_model_is_converted():
-    cfg = Config.fromfile(
-        REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py').model
-    cfg.type = 'mmnasfpn.AnytimeDetector'
-    init_default_scope('mmdet')
-    torch.manual_seed(0)
-    model = with_statistics(MODELS.build(cfg).eval())
-    image = torch.rand(1, 3, 64, 64)
+    model = build('retinanet_r18-w16_nasfpn-3x64_7e_shapes', type='mmnasfpn.AnytimeDetector')
     for exit_stack in (1, 3):
         model.test_cfg.exit_stack = exit_stack
-        with torch.no_grad():
-            expected = model(image, mode='tensor')
-            folded = fold_norms(copy.deepcopy(model)).to(memory_format=torch.channels_last)
-            found = folded(image, mode='tensor')
-        assert not norms_of(folded.neck)
-        for maps, expected_maps in zip(found, expected, strict=True):
-            for x, y in zip(maps, expected_maps, strict=True):
-                torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4 * y.abs().max().item())
+        check_folding(model, torch.channels_last)
 
 
 def test_what_is_folded_is_evaluated():

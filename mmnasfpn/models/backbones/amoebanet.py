@@ -47,8 +47,8 @@ class CellTable:
     concat: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'ops', tuple(tuple(pair) for pair in self.ops))
-        object.__setattr__(self, 'inputs', tuple(tuple(pair) for pair in self.inputs))
+        object.__setattr__(self, 'ops', tuple(map(tuple, self.ops)))
+        object.__setattr__(self, 'inputs', tuple(map(tuple, self.inputs)))
         object.__setattr__(self, 'concat', tuple(self.concat))
         if not self.ops or len(self.ops) != len(self.inputs):
             raise ValueError(f'ops has {len(self.ops)} pairs and inputs {len(self.inputs)}, but both '
@@ -120,16 +120,11 @@ class FactorizedReduction(BaseModule):
 
 
 class Operation(BaseModule):
-    """One operation of a cell, from ``channels`` to ``channels``.
+    """One of the :data:`OPERATIONS` of a cell, of stride 1 or 2.
 
-    Args:
-        op (str): One of :data:`OPERATIONS`. ``'3x3'`` and ``'1x7-7x1'`` work on a quarter of the
-            channels, between two 1x1 convolutions.
-        channels (int): Channels in and out.
-        stride (int): 1 or 2. ``'none'`` with stride 2 is a 1x1 convolution of stride 2.
-        norm_cfg (Mapping): Normalisation after each convolution.
-        drop_prob (float): Probability, in 0..1, of dropping an image's result while training; an
-            identity is never dropped.
+    ``'3x3'`` and ``'1x7-7x1'`` work on a quarter of the channels, between two 1x1 convolutions;
+    ``'none'`` of stride 2 is a 1x1 convolution. While training, an image's result is dropped with the
+    probability ``drop_prob``; that of ``'none'`` never.
     """
 
     def __init__(self, op: str, channels: int, stride: int, norm_cfg: Mapping[str, Any],
@@ -163,16 +158,10 @@ class Operation(BaseModule):
 
 
 class AmoebaCell(BaseModule):
-    """A cell compiled from its table.
+    """A cell compiled from its table, of ``channels`` for every node.
 
-    Args:
-        table (CellTable): What to compile.
-        in_channels (int): Channels of the cell before.
-        prev_channels (int): Channels of the cell before that one.
-        channels (int): Channels of every node.
-        stride (int): 2 for a reduction cell, else 1; only operations on nodes 0 and 1 take it.
-        reduce_prev (bool): Whether the cell before last is twice the size of the last.
-        norm_cfg, drop_prob: As in :class:`Operation`.
+    Its stride is 2 for a reduction cell, else 1; only operations on nodes 0 and 1 take it.
+    ``reduce_prev`` says that the cell before last (of ``prev_channels``) is twice the size of the last.
     """
 
     def __init__(self, table: CellTable, in_channels: int, prev_channels: int, channels: int,
@@ -206,20 +195,21 @@ class AmoebaCell(BaseModule):
             for node in self.table.concat], dim=1)  # (N, out_channels, ~H/stride, ~W/stride)
 
 
-def _build_stages(stages: Sequence[Sequence[tuple[int, CellTable, int]]], stem_channels: int,
-                  norm_cfg: Mapping[str, Any], drop_probs: Iterator[float]) -> nn.ModuleList:
-    """Build stages of cells, each given as its nodes' channels, its table and its stride."""
-    built = nn.ModuleList()
+def _build_stages(widths: Sequence[Sequence[int]], normal: CellTable, reduction: CellTable,
+                  stem_channels: int, norm_cfg: Mapping[str, Any],
+                  drop_probs: Iterator[float]) -> list[list[AmoebaCell]]:
+    """Build stages of cells of these widths; the first cell of each stage is a reduction cell."""
+    stages = []
     channels, prev_channels, prev_is_larger = stem_channels, stem_channels, False
-    for stage in stages:
-        cells = nn.ModuleList()
-        for width, table, stride in stage:
-            cell = AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger, norm_cfg,
-                              next(drop_probs))
-            cells.append(cell)
-            channels, prev_channels, prev_is_larger = cell.out_channels, channels, stride == 2
-        built.append(cells)
-    return built
+    for stage in widths:
+        cells = []
+        for index, width in enumerate(stage):
+            table, stride = (normal, 1) if index else (reduction, 2)
+            cells.append(AmoebaCell(table, channels, prev_channels, width, stride, prev_is_larger,
+                                    norm_cfg, next(drop_probs)))
+            channels, prev_channels, prev_is_larger = cells[-1].out_channels, channels, stride == 2
+        stages.append(cells)
+    return stages
 
 
 @MODELS.register_module()
@@ -295,16 +285,13 @@ class AmoebaNet(BaseModule):
         normal = _read_table('normal_cell', normal_cell)
         reduction = _read_table('reduction_cell', reduction_cell)
         group = num_cells // 3
-        stages = [  # of each cell: channels of its nodes, table, stride
-            [(filters // 4, reduction, 2)],
-            [(filters // 2, reduction, 2), *[(filters, normal, 1)] * group],
-            [(filters * 2, reduction, 2), *[(filters * 2, normal, 1)] * group],
-            [(filters * 4, reduction, 2), *[(filters * 4, normal, 1)] * group]]
+        widths = [[filters // 4], [filters // 2, *[filters] * group],
+                  [filters * 2] * (group + 1), [filters * 4] * (group + 1)]
         drop_probs = (drop_path_prob * depth / (num_cells + 4) for depth in count(1))
-        del stages[max(self.out_indices) + 1:]
-        self.stages = _build_stages(stages, stem_channels, norm_cfg, drop_probs)
-        last_cells = [stages[index][-1] for index in self.out_indices]
-        self.out_channels = tuple(width * len(table.concat) for width, table, _ in last_cells)
+        stages = _build_stages(widths[:max(self.out_indices) + 1], normal, reduction, stem_channels,
+                               norm_cfg, drop_probs)
+        self.out_channels = tuple(stages[index][-1].out_channels for index in self.out_indices)
+        self.stages = nn.ModuleList(map(nn.ModuleList, stages))
         self._freeze_stages()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

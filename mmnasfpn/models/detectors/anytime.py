@@ -73,7 +73,10 @@ class AnytimeDetector(SingleStageDetector):
         test_cfg = ConfigDict(test_cfg or {})  # so that an attribute of the built model's can be set
         super().__init__(backbone, neck, copy.deepcopy(bbox_head), train_cfg, test_cfg,
                          data_preprocessor, init_cfg)
-        _check_neck(getattr(self, 'neck', None))
+        built = getattr(self, 'neck', None)
+        if not hasattr(built, 'iter_pyramids'):
+            raise ValueError(f'the neck is a {type(built).__name__}, but must be a mmnasfpn.NASFPN, '
+                             'which gives a pyramid for each stack')
         self.exits = _check_exits(exits, self.neck.stack_times)
         self.loss_weights = _check_loss_weights(loss_weights, self.exits)
         if heads not in HEADS:
@@ -307,12 +310,6 @@ class AnytimeDetector(SingleStageDetector):
             raise ValueError(
                 f'exit_stack is {exit_stack!r}, but there are heads after these stacks only: '
                 f'{", ".join(map(str, self.exits))}; choose one of them, or add it to exits and train')
-
-
-def _check_neck(neck: Any) -> None:
-    if not hasattr(neck, 'iter_pyramids'):
-        raise ValueError(f'the neck is a {type(neck).__name__}, but must be a mmnasfpn.NASFPN, '
-                         'which gives a pyramid for each stack')
 
 
 def _check_exits(exits: Sequence[int] | None, stack_times: int) -> tuple[int, ...]:

@@ -20,33 +20,21 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True)
 class InputLatencies:
-    """How long each exit takes for inputs of one shape.
-
-    Args:
-        batch_size (int): Images at a time.
-        image_size (tuple[int, int]): Rows and columns that the model sees, padding included.
-        exits (Mapping[int, float]): Milliseconds by exit, from the batch of the data loader to the
-            detections. 95% of the runs took no longer.
-    """
+    """How long each exit takes for inputs of one shape."""
 
     batch_size: int
-    image_size: tuple[int, int]
+    image_size: tuple[int, int]  # rows and columns that the model sees, padding included
+    #: Milliseconds by exit, from the loader's batch to the detections; 95% of the runs took no longer.
     exits: Mapping[int, float]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The latencies by which :meth:`AnytimeDetector.predict_within` chooses the exit.
+    """The latencies by which :meth:`AnytimeDetector.predict_within` chooses the exit."""
 
-    Args:
-        machine (Mapping): The machine, as :func:`machine_of` describes it.
-        model (Mapping): The model, as :func:`model_of` describes it.
-        inputs (tuple[InputLatencies, ...]): The latencies, one for each shape.
-    """
-
-    machine: Mapping[str, Any]
-    model: Mapping[str, Any]
-    inputs: tuple[InputLatencies, ...]
+    machine: Mapping[str, Any]  # as :func:`machine_of` describes it
+    model: Mapping[str, Any]  # as :func:`model_of` describes it
+    inputs: tuple[InputLatencies, ...]  # one for each shape
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON, whole or not at all."""
