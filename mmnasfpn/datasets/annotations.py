@@ -63,17 +63,11 @@ class AnnotationError(ValueError):
 
 
 class FileStamp(NamedTuple):
-    """A file as it is now; one that was written again has another stamp.
+    """A file as it is now; one that was written again has another stamp."""
 
-    Args:
-        path (str): Absolute path.
-        size (int): Bytes.
-        time (int): When it was last changed, in nanoseconds.
-    """
-
-    path: str
-    size: int
-    time: int
+    path: str  # absolute
+    size: int  # bytes
+    time: int  # of the last change, in nanoseconds
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> 'FileStamp':
