@@ -2,9 +2,10 @@
 import contextlib
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
 import mmnasfpn
 from mmnasfpn.errors import ConfigError
@@ -147,12 +148,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _frames(error: BaseException) -> list[FrameType]:
     """Return the frames of the error's traceback, the innermost last."""
-    frames = []
-    link: TracebackType | None = error.__traceback__
-    while link is not None:
-        frames.append(link.tb_frame)
-        link = link.tb_next
-    return frames
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _is_raised_by_us(error: BaseException, tool: str = '') -> bool:
