@@ -14,7 +14,7 @@ from mmengine.registry import DATASETS, METRICS
 
 from mmnasfpn.datasets import AnnotationError, Annotations, Fault, ShapesDataset, make_shapes
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, filtered_images
-from mmnasfpn.datasets.annotations import FileStamp, list_some, read_annotations, show_names
+from mmnasfpn.datasets.annotations import FileStamp, list_some, read_annotations, show_names, stamp_of
 from mmnasfpn.datasets.image_rules import check_images
 from mmnasfpn.engine.preflight import data_config
 from mmnasfpn.engine.preflight.report import DataReport, Finding, fix_command, raise_errors
@@ -140,7 +140,7 @@ class _DataCheck:
                           **data_config.filter_of(cfg))
                 data_set.file = self._check_file(where, data_set.path, use)
                 if data_set.file is not None:
-                    self._check_images(data_set, use)
+                    self._check_images(data_set, data_set.file, use)
         return data_set
 
     def _classes_of(self, where: str, cfg: ConfigDict) -> _DataSet | None:
@@ -153,15 +153,13 @@ class _DataCheck:
             self.add(where, None, Fault(
                 'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
                 f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
-            return None
-        if classes is None:
-            return None
-        if again := [name for name, times in Counter(classes).items() if times > 1]:
+        elif again := [name for name, times in Counter(classes or ()).items() if times > 1]:
             self.add(where, None, Fault(
                 'class-twice', f'the classes {show_names(again)} are given twice',
                 'name each once in metainfo=dict(classes=(...))'))
-            return None
-        return _DataSet(where, cfg, kind, tuple(classes))
+        elif classes is not None:
+            return _DataSet(where, cfg, kind, tuple(classes))
+        return None
 
     def _find_file(self, where: str, cfg: ConfigDict) -> Path | None:
         """Return the path of the annotation file, or None where it is remote or not there."""
@@ -189,7 +187,7 @@ class _DataCheck:
         path = path.resolve()
         if path not in self.files:
             self.files[path] = None
-            stamp = FileStamp.of(path)
+            stamp = stamp_of(path)
             self.stamps.add(stamp)
             if stamp not in self.checked:
                 try:
@@ -217,10 +215,8 @@ class _DataCheck:
                 f'{show_names(list(file.categories))}', advice))
         return file
 
-    def _check_images(self, data_set: _DataSet, use: Use) -> None:
-        file, cfg = data_set.file, data_set.cfg
-        assert file is not None
-        reader = data_config.reader_of(cfg)
+    def _check_images(self, data_set: _DataSet, file: Annotations, use: Use) -> None:
+        reader = data_config.reader_of(data_set.cfg)
         names = file.columns['images']['file_name']
         if reader is None or not all(isinstance(name, str) for name in names):
             return
@@ -229,7 +225,8 @@ class _DataCheck:
             small, empty = filtered_images(file, use)
             used = (~(small | empty)).nonzero()[0].tolist()
         shown = [names[place] for place in used]
-        for fault in check_images(data_config.image_folder(cfg), shown, file.sizes[used], reader):
+        folder = data_config.image_folder(data_set.cfg)
+        for fault in check_images(folder, shown, file.sizes[used], reader):
             self.add(data_set.where, data_set.path, fault)
 
     def _is_whole(self, where: str, loader: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
