@@ -35,9 +35,7 @@ _MAX_LENGTH = 600
 def is_users(error: BaseException, tool: str = '') -> bool:
     """Tell whether an error is the user's, or one of the machine, and not a bug.
 
-    Args:
-        error (BaseException): The error, as caught.
-        tool (str): File of the tool, which counts as this package.
+    ``tool`` is the file of the tool that caught it, which counts as this package.
     """
     error = original_of(error)
     if isinstance(error, OSError) or _is_out_of_memory(error):
