@@ -46,7 +46,7 @@ def check_requirements() -> None:
             problems.append(f'{module} is not installed')
         elif not Version(lowest) <= version < Version(below):
             problems.append(f'{module} is {version}, but must be >={lowest},<{below}')
-        both = [name for name in distributions if _is_installed(name)]
+        both = [name for name in distributions if any(metadata.distributions(name=name))]
         if len(both) > 1:
             warnings.warn(
                 f"{' and '.join(both)} both install the module {module} and overwrite each other's "
@@ -68,11 +68,3 @@ def _version_of(module: str) -> Version | None:
         return Version(runpy.run_path(str(version_file))['__version__'])
     except (OSError, KeyError, AttributeError, InvalidVersion):
         return None
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

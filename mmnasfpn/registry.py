@@ -23,27 +23,10 @@ HOOKS = _child(root.HOOKS, 'mmnasfpn.engine.hooks')
 MODELS = _child(root.MODELS, 'mmnasfpn.models.necks', 'mmnasfpn.models.backbones',
                 'mmnasfpn.models.dense_heads', 'mmnasfpn.models.detectors', 'mmnasfpn.export')
 
-# What it only looks up.
-DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
-EVALUATOR = _child(root.EVALUATOR)
-FUNCTIONS = _child(root.FUNCTIONS)
-INFERENCERS = _child(root.INFERENCERS)
-LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
-LOOPS = _child(root.LOOPS)
-METRICS = _child(root.METRICS)
-MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
-OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
-OPTIMIZERS = _child(root.OPTIMIZERS)
-PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
-RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
-RUNNERS = _child(root.RUNNERS)
-STRATEGIES = _child(root.STRATEGIES)
-TASK_UTILS = _child(root.TASK_UTILS)
-TRANSFORMS = _child(root.TRANSFORMS)
-VISBACKENDS = _child(root.VISBACKENDS)
-VISUALIZERS = _child(root.VISUALIZERS)
-WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)
+# What it only looks up: all the others, such as TRANSFORMS.
+for _name, _registry in vars(root).items():
+    if isinstance(_registry, root.Registry) and _name not in globals():
+        globals()[_name] = _child(_registry)
 
 
 def class_of(registry: root.Registry, part: Mapping[str, Any], cfg: Mapping[str, Any]) -> type:

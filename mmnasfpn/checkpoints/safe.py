@@ -150,8 +150,10 @@ def _load_weights_only(load: Callable, f: Any, map_location: Any) -> Any:
         if isinstance(error, torch.OutOfMemoryError) or 'Attempting to deserialize' in str(error):
             raise  # of this machine, not of the file
         if not (refused := _REFUSED.search(str(error))):
+            why = str(error).rpartition('WeightsUnpickler error: ')[2]  # without PyTorch's advice
+            why = why.partition('\n')[0] or type(error).__name__
             raise CheckpointError(
-                f'{name} is not a complete PyTorch checkpoint ({_first_line(error)}): copy or download '
+                f'{name} is not a complete PyTorch checkpoint ({why}): copy or download '
                 'it again, or save it again with the default pickle protocol') from None
         what = f' ({refused.group(1)})' if refused.group(1) else ''
         raise CheckpointError(
@@ -163,11 +165,6 @@ def _load_weights_only(load: Callable, f: Any, map_location: Any) -> Any:
         torch.serialization.add_safe_globals(elsewhere)
         HistoryBuffer._statistics_methods.clear()
         HistoryBuffer._statistics_methods.update(statistics)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).rpartition('WeightsUnpickler error: ')[2]  # without PyTorch's advice
-    return text.partition('\n')[0] or type(error).__name__
 
 
 def _getattr_of_history_buffer(owner: Any, name: Any) -> FunctionType:

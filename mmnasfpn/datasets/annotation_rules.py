@@ -200,8 +200,7 @@ def _values(file: Annotations, use: Use) -> Iterator[Fault]:
     yield from _odd_values(file, 'annotations', 'area', np.flatnonzero(~np.isfinite(file.areas)),
                            'not-an-area', 'no finite number', 'write the area in square pixels',
                            can_be_fixed=True)
-    are_flags = set(map(type, flags)) <= {int, bool} and set(flags) <= {0, 1}
-    odd = [] if are_flags else [place for place, value in enumerate(flags) if value not in (0, 1)]
+    odd = [place for place, value in enumerate(flags) if value not in (0, 1)]
     yield from _odd_values(file, 'annotations', 'iscrowd', odd, 'not-a-flag', 'neither 0 nor 1',
                            'write 0 for a single object')
 

@@ -3,12 +3,11 @@ import gc
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -19,6 +18,9 @@ KEYS = dict(images=('id', 'file_name', 'height', 'width'),
 
 #: The value of a key that an entry does not have.
 MISSING: Any = object()
+
+#: A file's absolute path, its bytes, and when it was last changed, in nanoseconds.
+FileStamp = tuple[str, int, int]
 
 _NUM_EXAMPLES = 3
 _MAX_NAMES = 12
@@ -62,24 +64,10 @@ class AnnotationError(ValueError):
         self.fault = fault
 
 
-class FileStamp(NamedTuple):
-    """A file as it is now; one that was written again has another stamp.
-
-    Args:
-        path (str): Absolute path.
-        size (int): Bytes.
-        time (int): When it was last changed, in nanoseconds.
-    """
-
-    path: str
-    size: int
-    time: int
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> 'FileStamp':
-        """Return the stamp of a file."""
-        status = os.stat(path)
-        return cls(os.path.abspath(path), status.st_size, status.st_mtime_ns)
+def stamp_of(path: str | os.PathLike[str]) -> FileStamp:
+    """Return the stamp of a file as it is now; once written again it has another."""
+    status = os.stat(path)
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns
 
 
 class Annotations:
@@ -147,8 +135,13 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
     Raises:
         AnnotationError: If it cannot be read as one.
     """
-    with _without_garbage_collection():
+    was_enabled = gc.isenabled()
+    gc.disable()  # it would look through millions of new objects for circles, again and again
+    try:
         return Annotations(*read_json(path))
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Fault]]:
@@ -201,18 +194,6 @@ def read_json(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Fault]
 
 def _not_coco(rule: str, why: str, advice: str) -> AnnotationError:
     return AnnotationError(Fault(rule, f'the file is not in COCO format: {why}', advice))
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Keep Python from looking through millions of new objects for circles, again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _column(entries: Sequence[Mapping[str, Any]], key: str) -> list[Any]:

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,14 @@ def fix_annotations(ann_file: str | os.PathLike[str], out: str | os.PathLike[str
     return fix.done, check_annotations(Annotations(fix.data), Use())
 
 
+@dataclass
 class _Fix:
     """Repairs the data of an annotation file, step by step."""
 
-    def __init__(self, data: dict[str, Any], folder: str | os.PathLike[str] | None,
-                 reader: Reader) -> None:
-        self.data = data
-        self.folder = folder
-        self.reader = reader
-        self.done: list[str] = []
+    data: dict[str, Any]
+    folder: str | os.PathLike[str] | None
+    reader: Reader
+    done: list[str] = field(default_factory=list)
 
     def note(self, number: int, what: str) -> None:
         if number:

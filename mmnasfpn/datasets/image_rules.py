@@ -144,8 +144,7 @@ def _plain(name: str) -> str:
 
 
 def _spread(places: Sequence[int], number: int) -> list[int]:
-    if len(places) <= number:
-        return list(places)
+    number = min(number, len(places))
     return [places[int(place)] for place in np.linspace(0, len(places) - 1, number).round()]
 
 

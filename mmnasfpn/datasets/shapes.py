@@ -47,11 +47,10 @@ def make_shapes(root: str | os.PathLike[str], num_train: int = 400, num_val: int
         ValueError: If an argument is out of its range.
         FileExistsError: If ``root`` holds something else or was made with other arguments.
     """
-    for name, value, least in (('num_train', num_train, 1), ('num_val', num_val, 1),
-                               ('image_size', image_size, 128), ('seed', seed, 0)):
-        check_whole_number(name, value, least)
     root = Path(root)
     arguments = dict(num_train=num_train, num_val=num_val, image_size=image_size, seed=seed)
+    for (name, value), least in zip(arguments.items(), (1, 1, 128, 0), strict=True):
+        check_whole_number(name, value, least)
     if _is_made(root, arguments):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -130,11 +129,9 @@ def draw_image(rng: np.random.Generator,
     boxes: list[np.ndarray] = []
     objects = []
     for _ in range(rng.integers(_NUM_OBJECTS[0], _NUM_OBJECTS[1] + 1)):
-        placed = _place(rng, size, boxes)
-        if placed is not None:
-            category, corners = placed
-            _paint(rng, image, corners)
-            objects.append((category, corners))
+        if (placed := _place(rng, size, boxes)) is not None:
+            objects.append(placed)
+            _paint(rng, image, placed[1])
     return image, objects
 
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from rich.table import Table
+from rich.table import Column, Table
 
 from mmnasfpn.datasets.annotation_rules import usable_boxes
 from mmnasfpn.datasets.annotations import Annotations
@@ -53,10 +53,8 @@ def to_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     if 'height' in images and 'width' in images:
         line += '; height {:g}, {:g}, {:g}'.format(*images['height'])
         line += ' and width {:g}, {:g}, {:g} (smallest, median, largest)'.format(*images['width'])
-    table = Table('class', 'id')
     numbers = ('images', 'boxes', *SIZES, 'crowds', 'unusable')
-    for name in numbers:
-        table.add_column(name, justify='right')
+    table = Table('class', 'id', *(Column(name, justify='right') for name in numbers))
     for row in summary['classes']:
         table.add_row(str(row['name']), str(row['id']), *(f'{row[name]:,}' for name in numbers))
     return [line, table]

@@ -62,12 +62,7 @@ def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
 
 @contextlib.contextmanager
 def needs_extra(extra: str, *packages: str) -> Iterator[None]:
-    """End the process with one message where what is imported within needs a package, or a newer one.
-
-    Args:
-        extra (str): The extra of our package that brings it.
-        *packages (str): What the extra brings.
-    """
+    """End with one message where an import within needs a package of the extra, or a newer one."""
     try:
         yield
     except ImportError as error:  # of a module, or of a name that its old version lacks
@@ -124,12 +119,7 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def add_speed(parser: argparse.ArgumentParser, *dtypes: str) -> None:
-    """Add the options of the tools that run a model by MMEngine's runner: how it computes.
-
-    Args:
-        parser (ArgumentParser): The parser.
-        *dtypes (str): What ``--dtype`` may be; the first is its default.
-    """
+    """Add the options of how a model computes; the first of ``dtypes`` is the default."""
     parser.add_argument('--channels-last', action='store_true',
                         help='store weights and maps channels last')
     parser.add_argument('--dtype', choices=dtypes, default=dtypes[0],

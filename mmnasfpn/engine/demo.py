@@ -11,13 +11,13 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-import mmnasfpn
+from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.engine.hooks.resume import last_checkpoint
 from mmnasfpn.visualization.curves import draw_curves
 from mmnasfpn.visualization.predictions import draw_predictions
 
-CONFIG = 'nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
+CONFIG = 'retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 
 
 class DemoFailed(RuntimeError):  # noqa: N818
@@ -42,7 +42,7 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
     """
     start = time.monotonic()
     work_dir = Path(work_dir)
-    config = str((Path(mmnasfpn.__file__).parent / '.mim/configs' / CONFIG).resolve())
+    config = str((OUR_CONFIGS / CONFIG).resolve())
     predictions = work_dir / 'predictions.pkl'
     metrics_file = Path(json_path or work_dir / 'metrics.json')
     overrides = ['--cfg-options', *options] if options else []

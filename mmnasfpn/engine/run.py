@@ -234,9 +234,7 @@ def _launch(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
                    find_unused_parameters=cfg.get('find_unused_parameters', False))
-    wrapper.update(cfg.get('model_wrapper_cfg') or {})
-    wrapper['device_ids'] = None
-    cfg.model_wrapper_cfg = wrapper
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
 
 
 def _use_painting(cfg: Config, **options: Any) -> None:

@@ -2,9 +2,10 @@
 import contextlib
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
 import mmnasfpn
 from mmnasfpn.errors import ConfigError
@@ -34,9 +35,7 @@ _MAX_LENGTH = 600
 def is_users(error: BaseException, tool: str = '') -> bool:
     """Tell whether an error is the user's, or one of the machine, and not a bug.
 
-    Args:
-        error (BaseException): The error, as caught.
-        tool (str): File of the tool, which counts as this package.
+    ``tool`` is the file of the tool that caught it, which counts as this package.
     """
     error = original_of(error)
     if isinstance(error, OSError) or _is_out_of_memory(error):
@@ -147,12 +146,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _frames(error: BaseException) -> list[FrameType]:
     """Return the frames of the error's traceback, the innermost last."""
-    frames = []
-    link: TracebackType | None = error.__traceback__
-    while link is not None:
-        frames.append(link.tb_frame)
-        link = link.tb_next
-    return frames
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _is_raised_by_us(error: BaseException, tool: str = '') -> bool:

@@ -1,13 +1,11 @@
 """The tool that checks an annotation file on its own."""
 import json
-import runpy
-import sys
 
 import pytest
 from PIL import Image
 
 from mmnasfpn.datasets.check import check_file
-from tests.conftest import REPO
+from tests.conftest import run_tool_here
 from tests.test_datasets.annotation_files import one, without, write
 
 
@@ -20,9 +18,8 @@ def images(tmp_path):
 
 def run(monkeypatch, capsys, *arguments):
     """Return the exit status and the output of the tool."""
-    monkeypatch.setattr(sys, 'argv', ['check_data.py', *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(REPO / 'tools/check_data.py'), run_name='__main__')
+        run_tool_here(monkeypatch, 'check_data', *arguments)
     return int(ended.value.code or 0), capsys.readouterr().out
 
 

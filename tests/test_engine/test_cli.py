@@ -84,7 +84,7 @@ def within(file, text, **names):
     ('train', ['TINY', '--resume', 'FOLDER.json'], 2, "--resume is 'FOLDER.json', which is a folder"),
     ('train', ['EMPTY.py'], 1, 'model is missing in the config'),
     ('test', ['TINY', 'FOLDER.json'], 1, "is 'FOLDER.json', but that is a folder"),
-    ('test', ['TINY', 'none.pth'], 1, "checkpoint is 'none.pth'"),
+    ('test', ['TINY', 'none.pth'], 1, "is 'none.pth', but there is no such file"),
     ('test', ['none.py', 'x.pth', '--json', 'm.txt'], 2, 'm.txt must end in .json'),
     ('test', ['none.py', 'x.pth', '--json', 'TINY/m.json'], 2, 'cannot be written'),
     ('test', ['none.py', 'x.pth', '--out', 'p.json'], 2, 'must end in .pkl or .pickle'),

@@ -11,12 +11,8 @@ import torch
 from mmengine.fileio import load
 
 from mmnasfpn.engine.run import evaluate, load_config, train
-from tests.conftest import DEMO_CONFIG, REPO, run_python, write_tiny_config
-from tests.test_engine.test_hooks.test_speed import WIDE, assert_near, build
-
-
-def weights(work_dir, epoch=3):
-    return torch.load(work_dir / f'epoch_{epoch}.pth', weights_only=False)['state_dict']
+from tests.conftest import REPO, run_python, write_tiny_config
+from tests.test_engine.test_hooks.test_speed import WIDE, assert_near, build, weights
 
 
 def learning_rates(work_dir):
@@ -115,8 +111,3 @@ def test_mistakes_end_training_before_it_starts(tiny_config, tmp_path, options, 
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         train(cfg, **arguments)
     assert not list((tmp_path / 'w').glob('epoch_*.pth'))
-
-
-def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'none\.pth.*no such file'):
-        evaluate(load_config(str(DEMO_CONFIG), str(tmp_path)), str(tmp_path / 'none.pth'))

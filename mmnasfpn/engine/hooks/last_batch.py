@@ -1,8 +1,7 @@
 """Find what is wrong with the batches of a training before it comes to them."""
-import contextlib
 import copy
 import random
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,16 +45,16 @@ class LastBatchHook(Hook):
             return
         batch_size = loader.batch_sampler.batch_size
         if batch_size == 1:
-            batch = 'batch_size is 1'
-            advice = 'set a batch_size of at least 2'
+            batch, advice = 'batch_size is 1', 'set a batch_size of at least 2'
         else:
+            images = len(loader.batch_sampler.sampler)
+            batch = (f'the last batch of each epoch has 1 image, of {images} images with a '
+                     f'batch_size of {batch_size}')
             drop = 'drop_last=True'
             if loader.batch_size is None:  # that is the batch sampler's own
                 drop = f'batch_sampler=dict({drop})'
-            batch = (f'the last batch of each epoch has 1 image, of {len(loader.batch_sampler.sampler)} '
-                     f'images with a batch_size of {batch_size}')
             advice = f'set another batch_size, or leave it out by train_dataloader=dict({drop})'
-            if len(loader.batch_sampler.sampler) == 1:  # which would leave out all
+            if images == 1:  # which would leave out all
                 advice = 'give it more images'
         if get_world_size() > 1:
             batch += ' in each process'
@@ -117,15 +116,14 @@ def _values_of_one_image(model: Any, dataset: Any, norms: dict[str, nn.Module]) 
     """
     seen: dict[str, int] = {}
 
-    def note(name: str) -> Any:
-        def hook(norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            values = inputs[0].numel() // inputs[0].shape[1]
-            seen[name] = min(values, seen.get(name, values))
-        return hook
+    def note(name: str, norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        values = inputs[0].numel() // inputs[0].shape[1]
+        seen[name] = min(values, seen.get(name, values))
 
-    handles = [norm.register_forward_hook(note(name)) for name, norm in norms.items()]
+    handles = [norm.register_forward_hook(partial(note, name)) for name, norm in norms.items()]
+    states = random.getstate(), np.random.get_state()
     try:
-        with torch.no_grad(), _random_states_restored(), modes_restored(model):
+        with torch.no_grad(), torch.random.fork_rng([]), modes_restored(model):
             sample = copy.deepcopy(dataset)[0]
             batch = copy.deepcopy(model.data_preprocessor)(
                 dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]), True)
@@ -137,17 +135,8 @@ def _values_of_one_image(model: Any, dataset: Any, norms: dict[str, nn.Module]) 
     except Exception:  # of data or models of another form, of which nothing can be said
         pass
     finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
         for handle in handles:
             handle.remove()
     return seen
-
-
-@contextlib.contextmanager
-def _random_states_restored() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])

@@ -43,12 +43,12 @@ class PaintHook(DetVisualizationHook):
         if not self.draw:
             return
         dataset = runner.test_dataloader.dataset
-        if self.test_out_dir is not None:
-            self._root = _common_folder(dataset)
+        folders = {os.path.dirname(os.path.abspath(path)) for path in _image_paths(dataset)}
+        self._root = os.path.commonpath(folders) if folders else None
         parts = [(part, _reader_of(part)) for part in leaves(dataset)]
         self._reader = parts[0][1]
         self._readers = {path: reader for part, reader in parts if reader != self._reader
-                         for path in _image_paths(part) or ()}
+                         for path in _image_paths(part)}
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                         outputs: Sequence[DetDataSample] | None = None) -> None:
@@ -93,15 +93,9 @@ def _reader_of(dataset: Any) -> Reader:
     return Reader()
 
 
-def _image_paths(dataset: Any) -> list[str] | None:
-    """Return the paths of all images, or None if the data set does not name them."""
+def _image_paths(dataset: Any) -> list[str]:
+    """Return the paths of all images, or none if the data set does not name them."""
     try:
         return [os.fspath(dataset.get_data_info(index)['img_path']) for index in range(len(dataset))]
     except (AttributeError, KeyError, TypeError):  # of another kind than MMDetection's
-        return None
-
-
-def _common_folder(dataset: Any) -> str | None:
-    """Return the lowest folder that holds all images, or None if the data set does not name them."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in _image_paths(dataset) or ()}
-    return os.path.commonpath(folders) if folders else None
+        return []

@@ -51,7 +51,7 @@ class ResumeHook(Hook):
             path = info[key]
             if not isinstance(path, str):
                 continue
-            here = join_path(folder, _name(path), backend_args=backend_args)
+            here = join_path(folder, os.path.basename(path.rstrip('/')), backend_args=backend_args)
             if is_own and exists(here, backend_args=backend_args):
                 info[key] = here
             elif path != here:
@@ -84,7 +84,7 @@ def last_checkpoint(work_dir: str | os.PathLike[str], folder: str | os.PathLike[
         return None
     named = pointer.read_text().strip()
     folder = str(work_dir if folder is None else folder)
-    if name := _name(named):  # a killed run can leave an empty file
+    if name := os.path.basename(named.rstrip('/')):  # a killed run can leave an empty file
         for path, args in ((join_path(folder, name, backend_args=backend_args), backend_args),
                            (str(Path(work_dir) / name), None), (named, None)):
             if exists(path, backend_args=args):
@@ -104,10 +104,6 @@ def _folder_of(runner: Runner) -> tuple[str, dict | None]:
         return runner.work_dir, None
     name = os.path.basename(runner.work_dir.rstrip(os.sep))
     return join_path(hook.out_dir, name, backend_args=hook.backend_args), hook.backend_args
-
-
-def _name(path: str) -> str:
-    return path.rstrip('/').rpartition('/')[2]
 
 
 def _parent(path: str) -> str:

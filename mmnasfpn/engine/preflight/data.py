@@ -12,33 +12,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, METRICS
 
-from mmnasfpn.datasets import ShapesDataset, make_shapes
+from mmnasfpn.datasets import AnnotationError, Annotations, Fault, ShapesDataset, make_shapes
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, filtered_images
-from mmnasfpn.datasets.annotations import (
-    AnnotationError,
-    Annotations,
-    Fault,
-    FileStamp,
-    list_some,
-    read_annotations,
-    show_names,
-)
+from mmnasfpn.datasets.annotations import FileStamp, list_some, read_annotations, show_names, stamp_of
 from mmnasfpn.datasets.image_rules import check_images
-from mmnasfpn.engine.preflight.data_config import (
-    COUNTED,
-    filter_of,
-    image_folder,
-    is_read_as_coco,
-    is_remote,
-    is_repeated,
-    leaves,
-    loads_masks,
-    metrics_of,
-    odd_part_of,
-    packs_boxes,
-    reader_of,
-    why_not_whole,
-)
+from mmnasfpn.engine.preflight import data_config
 from mmnasfpn.engine.preflight.report import DataReport, Finding, fix_command, raise_errors
 from mmnasfpn.registry import class_of
 
@@ -79,17 +57,14 @@ def check_data(cfg: Config, dataloaders: Sequence[str],
 
 @dataclass
 class _DataSet:
-    """A data set of a config.
-
-    ``file`` is None where it is not in COCO format, or not to be checked.
-    """
+    """A data set of a config, or the annotation file of a metric."""
 
     where: str
     cfg: ConfigDict
     kind: Any
     classes: tuple[str, ...]
     path: Path | None = None
-    file: Annotations | None = None
+    file: Annotations | None = None  # None if it is not in COCO format, or not to be checked
 
 
 @dataclass
@@ -104,8 +79,7 @@ class _DataCheck:
     errors: list[Finding] = field(default_factory=list)
     files: dict[Path, Annotations | None] = field(default_factory=dict)
     folders: dict[Path | None, Path] = field(default_factory=dict)  # of the images of each file
-    # Files that an evaluator reads, with the place of its config and the classes that it evaluates.
-    evaluated: list[tuple[str, Path, Annotations, tuple[str, ...]]] = field(default_factory=list)
+    evaluated: list[_DataSet] = field(default_factory=list)  # what evaluators read
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -122,22 +96,22 @@ class _DataCheck:
         """Check the data sets of a dataloader, and the evaluator of it."""
         where = f'{key}.dataset'
         loader = self.cfg[key]
-        odd = odd_part_of(loader.get('dataset') if isinstance(loader, Mapping) else None)
+        odd = data_config.odd_part_of(loader.get('dataset') if isinstance(loader, Mapping) else None)
         if odd is not None:
             self.add(where, None, Fault('odd-config', odd, 'see the configs for an example'))
             return
         evaluator_key = key.replace('dataloader', 'evaluator')
-        metrics, is_paired = metrics_of(self.cfg, evaluator_key)
+        metrics, is_paired = data_config.metrics_of(self.cfg, evaluator_key)
         is_submission = any(metric.get('format_only', False) for metric in metrics)
         trains = key.startswith('train')
         parts = []  # of a ConcatDataset, each with the data sets in it
         for part in loader.dataset.get('datasets') or [loader.dataset]:
             found = (self._add_data_set(where, dataset, trains, needs_boxes=not is_submission)
-                     for dataset in leaves(part))
+                     for dataset in data_config.leaves(part))
             parts.append([data_set for data_set in found if data_set is not None])
         data_sets = [data_set for part in parts for data_set in part]
         self.data_sets += data_sets
-        is_known = len(data_sets) == len(list(leaves(loader.dataset)))
+        is_known = len(data_sets) == len(list(data_config.leaves(loader.dataset)))
         if trains or is_submission or not metrics or not is_known:
             return
         coco = [metric for metric in metrics if self._is_coco(metric)]
@@ -160,13 +134,13 @@ class _DataCheck:
             make_shapes(cfg.data_root, **(cfg.get('shapes') or {}))
         if issubclass(data_set.kind, CocoDataset):
             data_set.path = self._find_file(where, cfg)
-            if data_set.path is not None and is_read_as_coco(data_set.kind):
+            if data_set.path is not None and data_config.is_read_as_coco(data_set.kind):
                 use = Use(trains=trains, evaluates=False, needs_boxes=needs_boxes,
-                          classes=data_set.classes, needs_masks=trains and loads_masks(cfg),
-                          **filter_of(cfg))
+                          classes=data_set.classes, needs_masks=trains and data_config.loads_masks(cfg),
+                          **data_config.filter_of(cfg))
                 data_set.file = self._check_file(where, data_set.path, use)
                 if data_set.file is not None:
-                    self._check_images(data_set, use)
+                    self._check_images(data_set, data_set.file, use)
         return data_set
 
     def _classes_of(self, where: str, cfg: ConfigDict) -> _DataSet | None:
@@ -179,22 +153,20 @@ class _DataCheck:
             self.add(where, None, Fault(
                 'classes-as-text', f'the classes are the text {classes!r}, not a list of names',
                 f'a tuple of one needs a comma: metainfo=dict(classes=({classes!r},))'))
-            return None
-        if classes is None:
-            return None
-        if again := [name for name, times in Counter(classes).items() if times > 1]:
+        elif again := [name for name, times in Counter(classes or ()).items() if times > 1]:
             self.add(where, None, Fault(
                 'class-twice', f'the classes {show_names(again)} are given twice',
                 'name each once in metainfo=dict(classes=(...))'))
-            return None
-        return _DataSet(where, cfg, kind, tuple(classes))
+        elif classes is not None:
+            return _DataSet(where, cfg, kind, tuple(classes))
+        return None
 
     def _find_file(self, where: str, cfg: ConfigDict) -> Path | None:
         """Return the path of the annotation file, or None where it is remote or not there."""
-        if is_remote(cfg):
+        if data_config.is_remote(cfg):
             return None
         data_root, ann_file = cfg.get('data_root') or '', cfg.get('ann_file') or ''
-        path, images = Path(data_root) / ann_file, image_folder(cfg)
+        path, images = Path(data_root) / ann_file, data_config.image_folder(cfg)
         if 'img' not in (cfg.get('data_prefix') or {}):
             self.add(where, None, Fault('no-prefix', 'data_prefix has no img, the folder of the images',
                                         "set it, to data_prefix=dict(img='') where that is data_root"))
@@ -203,7 +175,7 @@ class _DataCheck:
                 (not data_root or Path(data_root).is_dir(),
                  f'data_root is {data_root!r} ({Path(data_root).resolve()})', 'folder'),
                 (path.is_file(), f'ann_file is {ann_file!r}', f'file {path}'),
-                (images.is_dir() or reader_of(cfg) is None,
+                (images.is_dir() or data_config.reader_of(cfg) is None,
                  f'data_prefix.img leads to {str(images)!r}', 'folder')):
             if not is_there:
                 self.add(where, None, Fault('missing', f'{what}, but there is no such {asked}', _LAYOUT))
@@ -215,7 +187,7 @@ class _DataCheck:
         path = path.resolve()
         if path not in self.files:
             self.files[path] = None
-            stamp = FileStamp.of(path)
+            stamp = stamp_of(path)
             self.stamps.add(stamp)
             if stamp not in self.checked:
                 try:
@@ -227,16 +199,12 @@ class _DataCheck:
     def _check_file(self, where: str, path: Path, use: Use) -> Annotations | None:
         """Check an annotation file for a use; return None where nothing more is to be done with it."""
         file = self._read(where, path)
-        if file is not None:
-            for fault in check_annotations(file, use):
-                self.add(where, path, fault)
-            self._check_names(where, path, file, use.classes or ())
-        return file
-
-    def _check_names(self, where: str, path: Path, file: Annotations,
-                     classes: Sequence[str]) -> None:
-        unknown = [name for name in classes if name not in file.categories]
-        if unknown:
+        if file is None:
+            return None
+        for fault in check_annotations(file, use):
+            self.add(where, path, fault)
+        classes = use.classes or ()
+        if unknown := [name for name in classes if name not in file.categories]:
             advice = ('set metainfo=dict(classes=(...)) of the data set, and num_classes of the head to '
                       'their number')
             if len(unknown) < len(classes):
@@ -245,11 +213,10 @@ class _DataCheck:
             self.add(where, path, Fault(
                 'unknown-classes', f'the classes {show_names(unknown)} are not among the categories '
                 f'{show_names(list(file.categories))}', advice))
+        return file
 
-    def _check_images(self, data_set: _DataSet, use: Use) -> None:
-        file, cfg = data_set.file, data_set.cfg
-        assert file is not None
-        reader = reader_of(cfg)
+    def _check_images(self, data_set: _DataSet, file: Annotations, use: Use) -> None:
+        reader = data_config.reader_of(data_set.cfg)
         names = file.columns['images']['file_name']
         if reader is None or not all(isinstance(name, str) for name in names):
             return
@@ -258,21 +225,22 @@ class _DataCheck:
             small, empty = filtered_images(file, use)
             used = (~(small | empty)).nonzero()[0].tolist()
         shown = [names[place] for place in used]
-        for fault in check_images(image_folder(cfg), shown, file.sizes[used], reader):
+        folder = data_config.image_folder(data_set.cfg)
+        for fault in check_images(folder, shown, file.sizes[used], reader):
             self.add(data_set.where, data_set.path, fault)
 
     def _is_whole(self, where: str, loader: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
         """See that a data set is evaluated image by image, each once, as COCO's evaluator expects."""
-        wrong = why_not_whole(loader)
-        if is_repeated(loader.dataset):
-            wrong = 'it is repeated, so that images are evaluated several times', 'leave out the wrapper'
+        wrong = data_config.why_not_whole(loader)
         for data_set in data_sets:
             if data_set.cfg.get('indices') is not None:
-                wrong = f'its indices leave out images{COUNTED}', 'give a file of fewer images'
+                wrong = ('its indices leave out images' + data_config.COUNTED,
+                         'give a file of fewer images')
             elif data_set.file is not None and not data_set.cfg.get('test_mode', False):
-                use = Use(classes=data_set.classes, **filter_of(data_set.cfg))
+                use = Use(classes=data_set.classes, **data_config.filter_of(data_set.cfg))
                 if any(mask.any() for mask in filtered_images(data_set.file, use)):
-                    wrong = f'its filter_cfg leaves out images{COUNTED}', 'set test_mode=True'
+                    wrong = ('its filter_cfg leaves out images' + data_config.COUNTED,
+                             'set test_mode=True')
         if wrong is not None:
             self.add(where, None, Fault('not-whole', *wrong))
         return wrong is None
@@ -304,7 +272,7 @@ class _DataCheck:
                 'image-ids-collide', f'the data sets {own} have images of the same ids '
                 f'({list_some(shared)}), whose detections an evaluator of both would mix up', _EACH))
         ann_file = metric.get('ann_file')
-        if not ann_file and not all(packs_boxes(data_set.cfg) for data_set in data_sets):
+        if not ann_file and not all(data_config.packs_boxes(data_set.cfg) for data_set in data_sets):
             self.add(where, None, Fault(
                 'no-ground-truth', 'it has no ann_file, and the test pipeline hands no boxes on',
                 f"set ann_file to that of the data set, {own[0]}, or add 'instances' to the meta_keys "
@@ -322,7 +290,7 @@ class _DataCheck:
             trains=False, classes=classes, needs_masks='segm' in metric.get('metric', ())))
         if file is None:
             return
-        self.evaluated.append((where, path, file, classes))
+        self.evaluated.append(_DataSet(where, metric, CocoMetric, classes, path, file))
         if not shared and file.image_keys != set().union(*keys):
             self.add(where, None, Fault(
                 'other-images', f'ann_file is {ann_file!r}, whose images are not those of the data '
@@ -341,9 +309,9 @@ class _DataCheck:
             return
         first = self.data_sets[0]
         training = self.cfg.get('train_dataloader')  # also where only the test set is used
-        if isinstance(training, Mapping) and odd_part_of(training.get('dataset')) is None:
+        if isinstance(training, Mapping) and data_config.odd_part_of(training.get('dataset')) is None:
             trained = (self._classes_of('train_dataloader.dataset', dataset)
-                       for dataset in leaves(training['dataset']))
+                       for dataset in data_config.leaves(training['dataset']))
             first = next(filter(None, trained), first)
         for data_set in self.data_sets:
             if data_set.classes != first.classes:
@@ -351,14 +319,13 @@ class _DataCheck:
                     'other-classes', f'the classes are {show_names(data_set.classes)}, but those of '
                     f'{first.where} are {show_names(first.classes)}',
                     'give all data sets the same metainfo=dict(classes=(...)), in the same order'))
-        files = [(data_set.where, data_set.path, data_set.file, data_set.classes)
-                 for data_set in self.data_sets if data_set.file is not None] + self.evaluated
-        orders = [tuple(name for name in file.categories if name in classes)
-                  for _, _, file, classes in files]
+        ordered = [(data_set, tuple(filter(data_set.classes.__contains__, data_set.file.categories)))
+                   for data_set in (*self.data_sets, *self.evaluated) if data_set.file is not None]
         # A model has learned the order of its training file.
         agree = self.data_sets[0].where.startswith('train') and len(
-            {order for order in orders if set(order) == set(self.classes)}) == 1
-        for (where, path, _, classes), order in zip(files, orders, strict=True):
+            {order for _, order in ordered if set(order) == set(self.classes)}) == 1
+        for data_set, order in ordered:
+            classes, path = data_set.classes, data_set.path
             if order == classes or set(order) != set(classes):
                 continue
             assert path is not None
@@ -366,7 +333,7 @@ class _DataCheck:
             advice = (f'set metainfo=dict(classes={order}) of all data sets' if agree else
                       f'give it a copy with the categories in the order of the classes: '
                       f'{fix_command(path, classes)}')
-            self.add(where, path, Fault(
+            self.add(data_set.where, path, Fault(
                 'class-order', f'the classes are {show_names(classes)}, but the file has its categories '
                 f'in another order, {show_names(order)}, in which labels are numbered', advice))
 
@@ -376,8 +343,7 @@ class _DataCheck:
         for data_set in self.data_sets:
             if data_set.file is None:
                 continue
-            folder = image_folder(data_set.cfg)
-            folder = Path(os.path.abspath(folder))
+            folder = Path(os.path.abspath(data_config.image_folder(data_set.cfg)))
             paths = {folder / str(name) for name in data_set.file.columns['images']['file_name']}
             if data_set.where.startswith('train'):
                 trained |= paths

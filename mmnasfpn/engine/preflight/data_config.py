@@ -69,6 +69,8 @@ def is_remote(dataset: ConfigDict) -> bool:
 def why_not_whole(loader: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return why a dataloader does not give each image once, as it is, and what to do; or None."""
     sampler, batches = (loader.get(name) or {} for name in ('sampler', 'batch_sampler'))
+    if _is_repeated(loader['dataset']):
+        return 'it is repeated, so that images are evaluated several times', 'leave out the wrapper'
     if loader.get('drop_last') or batches.get('drop_last'):
         return f'drop_last leaves out images{COUNTED}', 'leave it out'
     if loader.get('num_batch_per_epoch') is not None:
@@ -101,10 +103,10 @@ def packs_boxes(dataset: ConfigDict) -> bool:
     return not packs or 'instances' in packs[-1].get('meta_keys', ())
 
 
-def is_repeated(dataset: ConfigDict) -> bool:
+def _is_repeated(dataset: ConfigDict) -> bool:
     """Say whether images of a data set come several times, by a wrapper around it or a part of it."""
     inner = dataset.get('datasets') or ([dataset.dataset] if 'dataset' in dataset else [])
-    return type_name(dataset) in _REPEATING or any(map(is_repeated, inner))
+    return type_name(dataset) in _REPEATING or any(map(_is_repeated, inner))
 
 
 def metrics_of(cfg: Config, key: str) -> tuple[list[ConfigDict], bool]:

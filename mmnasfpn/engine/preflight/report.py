@@ -35,19 +35,12 @@ class DataReport:
 
 
 class Finding(NamedTuple):
-    """A fault and where it is.
-
-    Args:
-        where (str): Key of the config, e.g. ``'train_dataloader.dataset'``.
-        path (Path | None): The annotation file, if it is one's.
-        fault (Fault): The fault.
-        folder (Path | None): Where its images are. Defaults to None: elsewhere.
-    """
+    """A fault and where it is: in the config, and where it is one's, in which annotation file."""
 
     where: str
     path: Path | None
     fault: Fault
-    folder: Path | None = None
+    folder: Path | None = None  # of the file's images
 
     def __str__(self) -> str:
         return ': '.join([self.where, *([str(self.path)] if self.path else []), str(self.fault)])

@@ -94,9 +94,13 @@ def test_a_last_batch_that_would_crash_is_refused_before_the_first_step(tiny_con
         MODELS.build(cfg.model).train()(torch.zeros(1, 3, 128, 128), mode='tensor')
 
 
-def test_a_batch_size_of_1_is_refused_where_it_would_crash(model):
-    with pytest.raises(ValueError, match='batch_size is 1, .*set a batch_size of at least 2'):
-        check(model, batch_size=1)
+@pytest.mark.parametrize(('options', 'words'), [
+    (dict(batch_size=1), 'batch_size is 1, .*set a batch_size of at least 2'),
+    (dict(batch_size=10, drop_last=True), 'not a single batch.* all of the 9 images .*batch_size is 10'),
+    (dict(images=1), 'give it more images')])
+def test_batches_of_one_image_or_none_are_refused_with_what_to_do(model, options, words):
+    with pytest.raises(ValueError, match=words):
+        check(model, **options)
     assert check(model, batch_size=1, size=192) == []  # was chosen so
 
 
@@ -141,13 +145,3 @@ def test_the_check_changes_neither_random_numbers_nor_the_model(model):
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_a_training_without_a_single_batch_is_refused(model):
-    with pytest.raises(ValueError, match='not a single batch.* all of the 9 images .*batch_size is 10'):
-        check(model, batch_size=10, drop_last=True)
-
-
-def test_one_image_alone_is_not_to_be_dropped(model):
-    with pytest.raises(ValueError, match='give it more images'):
-        check(model, images=1)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import ConcatDataset
 
 from mmnasfpn.datasets import make_shapes
-from mmnasfpn.engine.hooks.paint import PaintHook, _common_folder
+from mmnasfpn.engine.hooks.paint import PaintHook
 from mmnasfpn.engine.run import _use_painting, evaluate, load_config
 
 
@@ -26,15 +26,13 @@ class Images(list):
     (['/data/val/1.jpg', '/data/val/2.jpg'], '/data/val'),
     (['/data/val/a/1.jpg', '/data/val/b/1.jpg'], '/data/val'),
     (['/data/val/1.jpg', '/data/val/b/1.jpg'], '/data/val'),
-    (['/data/a/x/1.jpg', '/data/ab/x/1.jpg'], '/data'),
-    ([], None)])
-def test_the_root_is_the_lowest_folder_that_holds_all_images(paths, expected):
-    assert _common_folder(Images(paths)) == expected
-
-
-def test_a_data_set_that_names_no_images_has_no_root():
-    assert _common_folder([1, 2]) is None
-    assert _common_folder(Images([{}])) is None
+    (['/data/a/x/1.jpg', '/data/ab/x/1.jpg'], '/data'), ([], None), ([{}], None)])
+def test_the_root_is_the_lowest_folder_that_holds_all_images_where_they_are_named(paths, expected):
+    hook = SimpleNamespace(draw=True)
+    for dataset, root in ((Images(paths), expected), (list(paths), None)):
+        PaintHook.before_test_epoch(
+            hook, SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset)))
+        assert hook._root == root
 
 
 def test_images_of_one_name_do_not_overwrite_each_other(tiny_config, tmp_path):

@@ -1,7 +1,5 @@
 """The switches for speed leave what is trained and detected, but for the precision asked for."""
 import copy
-import runpy
-import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -21,7 +19,7 @@ from mmnasfpn.engine.run import evaluate, load_config, train
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps
 from mmnasfpn.registry import HOOKS
-from tests.conftest import REPO
+from tests.conftest import run_tool_here
 from tests.test_engine.test_hooks.test_drop_block import StoppedError
 from tests.test_models import test_anytime as anytime
 from tests.test_models.test_fold import with_statistics
@@ -79,7 +77,7 @@ def trained(tiny_config, work_dir, *hooks, epochs=1, options=None, **switches):
     return weights(work_dir, epochs), set(WatchHook.seen)
 
 
-def weights(work_dir, epoch):
+def weights(work_dir, epoch=3):
     return torch.load(work_dir / f'epoch_{epoch}.pth', weights_only=False)['state_dict']
 
 
@@ -348,6 +346,5 @@ def test_the_tools_hand_the_switches_on(tool, options, expected, tiny_config, mo
     handed = {}
     function = dict(test='evaluate').get(tool, tool)
     monkeypatch.setattr(engine, function, lambda *args, **kwargs: handed.update(kwargs))
-    monkeypatch.setattr(sys, 'argv', [tool, str(tiny_config), *options])
-    runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
+    run_tool_here(monkeypatch, tool, tiny_config, *options)
     assert handed.items() >= expected.items()

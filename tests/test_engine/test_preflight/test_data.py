@@ -14,6 +14,7 @@ from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets import fix_annotations, make_shapes, read_annotations
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.engine.preflight import data as data_checks
+from tests.test_datasets.annotation_files import every, without
 
 KEYS = ('train_dataloader', 'val_dataloader')
 
@@ -66,11 +67,6 @@ def test_a_file_that_is_not_in_coco_format_is_refused(cfg, data_root, text):
     refused(cfg, ValueError, 'train.json', 'not in COCO format')
 
 
-def test_an_annotation_file_without_images_is_refused(cfg, data_root):
-    edit(data_root, 'train', lambda data: data.update(images=[]))
-    refused(cfg, ValueError, 'train.json', 'no images')
-
-
 def test_an_annotation_file_without_boxes_is_for_submissions_only(cfg, data_root):
     edit(data_root, 'val', lambda data: data.update(annotations=[]))
     refused(cfg, ValueError, 'val.json', '2 images but no boxes')
@@ -85,9 +81,15 @@ def test_boxes_of_other_classes_do_not_count(cfg, data_root):
     refused(cfg, ValueError, 'train.json', "no boxes of the classes ('circle',)")
 
 
-def test_unknown_classes_are_named_beside_the_categories(cfg):
-    cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'hexagon')
-    refused(cfg, ValueError, "('hexagon',)", "'triangle'", 'metainfo', 'num_classes')
+@pytest.mark.parametrize(('loader', 'classes', 'words'), [
+    ('train', ('circle', 'hexagon'), ["('hexagon',)", "'triangle'", 'metainfo', 'num_classes']),
+    ('train', ('triangle', 'circle'), ['another order', "classes=('circle', 'triangle')"]),
+    ('train', 'circle', ["text 'circle'", "classes=('circle',)"]),
+    ('val', ('circle', 'square'), ['val_dataloader.dataset', "('circle', 'square')",
+                                   'train_dataloader.dataset', "('circle', 'square', 'triangle')"])])
+def test_classes_are_known_in_order_a_tuple_and_the_same_in_validation(cfg, loader, classes, words):
+    cfg[f'{loader}_dataloader'].dataset.metainfo = dict(classes=classes)
+    refused(cfg, ValueError, *words)
 
 
 def test_forgotten_classes_are_those_of_coco(cfg):
@@ -103,15 +105,13 @@ def test_data_sets_inside_wrappers_are_checked(cfg):
     refused(cfg, FileNotFoundError, "'none.json'")
 
 
-@pytest.mark.parametrize('change', [dict(iscrowd=1), dict(bbox=[5, 5, 0, 9]), dict(image_id=99)])
-def test_boxes_that_training_leaves_out_do_not_count(cfg, data_root, change):
-    edit(data_root, 'train', lambda data: [box.update(change) for box in data['annotations']])
-    refused(cfg, ValueError, 'train.json', 'no boxes')
-
-
-def test_classes_in_another_order_than_the_files_are_refused(cfg):
-    cfg.train_dataloader.dataset.metainfo.classes = ('triangle', 'circle')
-    refused(cfg, ValueError, 'another order', "classes=('circle', 'triangle')")
+@pytest.mark.parametrize(('change', 'words'), [
+    (lambda data: data.update(images=[]), 'no images'),
+    *((every('annotations', **values), 'no boxes') for values in (
+        dict(iscrowd=1), dict(bbox=[5, 5, 0, 9]), dict(image_id=99)))])
+def test_a_file_without_images_or_without_boxes_to_train_with_is_refused(cfg, data_root, change, words):
+    edit(data_root, 'train', change)
+    refused(cfg, ValueError, 'train.json', words)
 
 
 def test_generated_shapes_are_drawn_and_checked(cfg, tmp_path):
@@ -185,14 +185,15 @@ def dataset_of(data_root, name, **changes):
                 metainfo=dict(classes=('circle', 'square', 'triangle')), **changes)
 
 
-def split_val(data_root):
-    """Split the validation set into files a and b of an image each, and return their names."""
+def split_val(cfg, data_root):
+    """Split the validation set into files a and b of an image each, and join these in the config."""
     data = json.loads((data_root / 'annotations/val.json').read_text())
     for name, image in zip('ab', data['images'], strict=True):
         boxes = [box for box in data['annotations'] if box['image_id'] == image['id']]
         part = dict(data, images=[image], annotations=boxes)
         (data_root / f'annotations/{name}.json').write_text(json.dumps(part))
-    return 'a', 'b'
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[dataset_of(data_root, name) for name in 'ab'])
 
 
 def coco_metric(data_root, name, **changes):
@@ -244,7 +245,7 @@ def test_images_from_elsewhere_than_files_are_left_alone(cfg, data_root):
 
 def test_masks_are_asked_for_by_the_pipeline_and_the_metric(cfg, data_root):
     for split in ('train', 'val'):
-        edit(data_root, split, lambda data: [box.pop('segmentation') for box in data['annotations']])
+        edit(data_root, split, without('annotations', 'segmentation'))
     cfg.val_evaluator = coco_metric(data_root, 'val', metric=['bbox', 'segm'])
     cfg.train_dataloader.dataset.pipeline = [dict(type='LoadAnnotations', with_mask=True)]
     refused(cfg, ValueError, 'In short', 'train.json', "no 'segmentation'", 'val.json',
@@ -255,17 +256,6 @@ def test_images_that_are_trained_on_and_evaluated_are_counted(cfg):
     cfg.val_dataloader.dataset = cfg.train_dataloader.dataset
     warning, = check_data(cfg, KEYS).warnings
     assert '2 of 2 images are trained on too' in warning and 'train/000001.jpg' in warning
-
-
-def test_one_class_without_a_comma_is_a_text(cfg):
-    cfg.train_dataloader.dataset.metainfo = dict(classes='circle')
-    refused(cfg, ValueError, "text 'circle'", "classes=('circle',)")
-
-
-def test_validation_has_the_classes_of_training(cfg):
-    cfg.val_dataloader.dataset.metainfo = dict(classes=('circle', 'square'))
-    refused(cfg, ValueError, 'val_dataloader.dataset', "('circle', 'square')",
-            'train_dataloader.dataset', "('circle', 'square', 'triangle')")
 
 
 def test_testing_has_the_classes_of_training_too(cfg, data_root):
@@ -306,7 +296,6 @@ def test_a_test_set_is_brought_to_the_order_that_was_trained_with(cfg, data_root
 
 
 def test_the_evaluators_file_has_the_classes_in_order_too(cfg, data_root):
-    edit(data_root, 'val', lambda data: None)
     data = json.loads((data_root / 'annotations/val.json').read_text())
     reverse_categories(data)
     (data_root / 'annotations/again.json').write_text(json.dumps(data))
@@ -315,8 +304,7 @@ def test_the_evaluators_file_has_the_classes_in_order_too(cfg, data_root):
 
 
 def test_two_validation_sets_with_the_evaluator_of_one(cfg, data_root):
-    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
-        dataset_of(data_root, name) for name in split_val(data_root)])
+    split_val(cfg, data_root)
     cfg.val_evaluator = coco_metric(data_root, 'a')
     refused(cfg, ValueError, 'val_evaluator', 'a.json', 'not those of the data sets', 'b.json',
             'MultiDatasetsEvaluator')
@@ -325,11 +313,9 @@ def test_two_validation_sets_with_the_evaluator_of_one(cfg, data_root):
 
 
 def test_validation_sets_whose_image_ids_collide(cfg, data_root):
-    split_val(data_root)
+    split_val(cfg, data_root)
     edit(data_root, 'b', lambda data: [entry.update({key: 1}) for part, key in (
         ('images', 'id'), ('annotations', 'image_id')) for entry in data[part]])
-    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
-        dataset_of(data_root, name) for name in 'ab'])
     for evaluator in (dict(type='CocoMetric'), coco_metric(data_root, 'a')):
         cfg.val_evaluator = evaluator
         refused(cfg, ValueError, 'images of the same ids (1)', 'MultiDatasetsEvaluator')
@@ -341,8 +327,7 @@ def test_validation_sets_whose_image_ids_collide(cfg, data_root):
 @pytest.mark.parametrize(('names', 'words'), [
     ('ba', [r'metrics[0]', 'b.json', 'set it to', 'a.json']), ('a', ['2 data sets, 1 metrics'])])
 def test_each_validation_set_has_a_metric_of_its_own_file(cfg, data_root, names, words):
-    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
-        dataset_of(data_root, name) for name in split_val(data_root)])
+    split_val(cfg, data_root)
     cfg.val_evaluator = dict(
         type='MultiDatasetsEvaluator', dataset_prefixes=list('ab'[:len(names)]),
         metrics=[coco_metric(data_root, name) for name in names])
@@ -377,8 +362,7 @@ def test_what_only_evaluation_reads_is_asked_of_the_evaluators_file(cfg, data_ro
 
 @pytest.mark.parametrize('prefixes', [['a', 'a'], ['a'], None])
 def test_each_validation_set_has_a_prefix_of_its_own(cfg, data_root, prefixes):
-    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[
-        dataset_of(data_root, name) for name in split_val(data_root)])
+    split_val(cfg, data_root)
     cfg.val_evaluator = dict(type='MultiDatasetsEvaluator', dataset_prefixes=prefixes, metrics=[
         coco_metric(data_root, name) for name in 'ab'])
     refused(cfg, ValueError, 'dataset_prefixes')
