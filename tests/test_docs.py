@@ -100,3 +100,11 @@ def test_every_folder_of_the_package_is_in_the_reference_and_among_the_folders()
     for name in (path.parent.name for path in REPO.glob('mmnasfpn/*/__init__.py')):
         assert f'automodule:: mmnasfpn.{name}' in reference
         assert f'| `{name}` |' in PAGES['docs/inside.md']
+
+
+def test_a_folder_imports_only_those_above_it_in_the_table_of_folders():
+    folders = re.findall(r'^\| `(\w+)` \|', PAGES['docs/inside.md'], re.MULTILINE)
+    for place, folder in enumerate(folders):
+        for path in (REPO / 'mmnasfpn' / folder).rglob('*.py'):
+            imported = re.findall(r'^ *(?:from|import) mmnasfpn\.(\w+)', path.read_text(), re.MULTILINE)
+            assert not set(imported) & set(folders[place + 1:]), path
