@@ -8,12 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmnasfpn._markdown import to_table
-from mmnasfpn.benchmark.cases import CONVOLUTIONS, FPN, MMDET, OURS, Case, NeckSize
+from mmnasfpn.benchmark.cases import Case, NeckSize
 from mmnasfpn.benchmark.measure import Measurement
-
-#: The parts of a Markdown file that the tables replace.
-CASES_PARTS = dict(infer='benchmark of inference', train='benchmark of training')
-SIZES_PARTS = dict(infer='growth in inference', train='growth in training')
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, FPN, MMDET, OURS
 
 
 def to_markdown(found: Mapping[Case, Measurement]) -> str:
