@@ -22,34 +22,21 @@ _UNAVAILABLE = {OURS: set(), MMDET: {'recomputed'}, FPN: {'recomputed'},
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cases share.
+    """What all cases share."""
 
-    Args:
-        image_size (tuple[int, int]): Rows and columns.
-        batch_size (int): Images at a time.
-        mode (str): ``'infer'``, or ``'train'``: a forward and a backward pass.
-        device (torch.device): Where the models run.
-    """
-
-    image_size: tuple[int, int]
+    image_size: tuple[int, int]  # rows and columns
     batch_size: int
-    mode: str
+    mode: str  # 'infer', or 'train': a forward and a backward pass
     device: torch.device
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed.
+    """What is timed."""
 
-    Args:
-        part (str): ``'neck'`` or ``'detector'``.
-        model (str): :data:`OURS`, :data:`MMDET`, :data:`FPN` or :data:`CONVOLUTIONS`.
-        way (str): ``'eager'``, or some of :data:`SWITCHES` with ``+`` between.
-    """
-
-    part: str
-    model: str
-    way: str
+    part: str  # 'neck' or 'detector'
+    model: str  # OURS, MMDET, FPN or CONVOLUTIONS
+    way: str  # 'eager', or some of SWITCHES with + between
 
 
 class NeckSize(NamedTuple):

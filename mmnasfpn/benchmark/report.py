@@ -88,7 +88,8 @@ def _errors(measurements: Sequence[Measurement]) -> list[list[float]]:
 
 
 def _time_ratio(m: Measurement, other: Measurement | None) -> str:
-    return f'{m.ratio(other):.3f}' if other else ''
+    """Return the median of the ratios to another's time in the same round."""
+    return f'{np.median(np.divide(m.milliseconds, other.milliseconds)):.3f}' if other else ''
 
 
 def _memory_ratio(m: Measurement, other: Measurement | None) -> str:

@@ -30,12 +30,8 @@ class RunError(RuntimeError):
 class Run:
     """One training.
 
-    Args:
-        config (str): Name of the config.
-        seed (int): Its seed.
-        ap (float | None): AP on the held-out images after the last epoch, 0 where the detector detects
-            nothing; None where the training failed.
-        reason (str): Why it failed, or that it detects nothing; else empty.
+    Its AP is that on the held-out images after the last epoch, 0 where the detector detects nothing, and
+    None where the training failed. The reason says so; else it is empty.
     """
 
     config: str

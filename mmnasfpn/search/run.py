@@ -74,8 +74,9 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record = Record(settings.storage or storage_of(work_dir), space,
                         _identity(cfg, space, settings), owner, settings.study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        record.use(make_sampler(settings.sampler, space, settings.seed, len(record.trials),
-                                cfg.get('controller'), owner if settings.storage else ''))
+        record.study.sampler = make_sampler(
+            settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
+            owner if settings.storage else '')
         return _Search(record, evaluator, num_trials, work_dir, settings).run()
 
 
@@ -211,9 +212,8 @@ class _Search:
         for other in waiting:
             self._begin(other)
 
-    def _complete(self, attempt: Attempt, evaluated_by: int, reward: float) -> None:
-        self.record.complete(attempt.number, reward,
-                             None if evaluated_by == attempt.number else evaluated_by)
+    def _complete(self, attempt: Attempt, evaluated: int, reward: float) -> None:
+        self.record.complete(attempt.number, reward, evaluated)
         self.num_completed += 1
         self.progress.complete(reward, attempt.architecture)
         if self.best is None or reward > self.best:
