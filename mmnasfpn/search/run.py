@@ -123,8 +123,7 @@ class _Search:
         self.evaluator = evaluator
         self.num_trials = num_trials
         self.work_dir = work_dir
-        self.sampler = settings.sampler
-        self.max_retries = settings.max_retries
+        self.settings = settings
         self.is_only_owner = settings.storage is None
         self.seconds_before = record.seconds
         self.start = self.noted = time.monotonic()
@@ -135,7 +134,7 @@ class _Search:
         self.num_given_up_now = 0  # in this run
 
     def run(self) -> dict[str, Any]:
-        self.to_retry = self.record.recover(self.max_retries, self.is_only_owner)
+        self.to_retry = self.record.recover(self.settings.max_retries, self.is_only_owner)
         results = self._read_record()
         results.write(self.work_dir)
         self.best = max(results.rewards, default=None)
@@ -150,15 +149,15 @@ class _Search:
                     self._note_seconds()
             finally:
                 self.record.note_seconds(self._seconds())
-                results = Results(self.record, self.max_retries)
+                results = Results(self.record, self.settings.max_retries)
                 results.write(self.work_dir)
                 results.draw(self.work_dir)
         if not results.completed:
             raise self._all_failed('see the record')
-        return results.summary(self.sampler, self._seconds())
+        return results.summary(self.settings.sampler, self._seconds())
 
     def _read_record(self) -> Results:
-        results = Results(self.record, self.max_retries)
+        results = Results(self.record, self.settings.max_retries)
         self.num_completed = len(results.completed)
         self.num_given_up = results.num_given_up
         for trial, reward, architecture in zip(results.completed, results.rewards,
@@ -222,7 +221,7 @@ class _Search:
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
         trial = self.record.fail(attempt, reason)
-        if not is_given_up(trial, self.max_retries):
+        if not is_given_up(trial, self.settings.max_retries):
             self.progress.say(f'trial {attempt.number} failed and is tried again: {reason}')
             self.to_retry.append(trial)
             return
@@ -238,4 +237,4 @@ class _Search:
         return SearchFailed(
             f'all of the first {self.num_given_up} trials failed, the last one because of: {reason}. '
             f'The logs are in {self.work_dir / "trials"}. Once that is repaired, the same command with '
-            f'more --retries than {self.max_retries} tries them again')
+            f'more --retries than {self.settings.max_retries} tries them again')

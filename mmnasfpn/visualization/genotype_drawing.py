@@ -140,14 +140,10 @@ def _fit_sheet(axes: Axes, across: tuple[float, float], upward: tuple[float, flo
                   parse_math=False, fontweight='bold',
                   horizontalalignment='center', verticalalignment='top')
     axes.plot([left + _MARGIN, right - _MARGIN], [legend_top, legend_top], color=_GUIDE, linewidth=1)
-    _draw_legend(axes, entries, per_row, across[0], legend_top - 0.1)
-
-
-def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int, left: float,
-                 top: float) -> None:
     for place, (draw, text) in enumerate(entries):
         row, column = divmod(place, per_row)
-        x, y = left + column * _ENTRY[0] + 0.3, top - (row + 0.5) * _ENTRY[1]
+        x = across[0] + column * _ENTRY[0] + 0.3
+        y = legend_top - 0.1 - (row + 0.5) * _ENTRY[1]
         draw(axes, x, y)
         axes.text(x + 0.42, y, text, fontsize=9, color=_INK, verticalalignment='center')
 
