@@ -16,11 +16,10 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
+from mmnasfpn.search.settings import SAMPLERS
 
-with needs_extra('search', 'optuna', 'sqlalchemy'):
-    from sampler_comparison import SAMPLERS_PART, candidates, compare, draw_comparison, to_markdown
-
-    from mmnasfpn.search.samplers import SAMPLERS
+#: The part of a Markdown file that the table replaces.
+SAMPLERS_PART = 'samplers'
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +45,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
+        from sampler_comparison import candidates, compare, draw_comparison, to_markdown
     console = Console()
     compared = candidates(load_parsed_config(args), args.samplers, args.variants)
     runs = []

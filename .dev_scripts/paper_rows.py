@@ -8,19 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mmdet
 from mmengine.config import Config
 
 from mmnasfpn._files import OUR_CONFIGS
-from mmnasfpn.analysis.complexity import count_complexity
 from mmnasfpn.errors import UsageError
-from mmnasfpn.models.backbones import AmoebaNet
 
 #: The paper's models predict COCO's 90 category ids, of which 80 are in use.
 PAPER_CLASSES, COCO_CLASSES = 90, 80
 
 _HERE = Path(__file__).parent
-_MMDET = Path(mmdet.__file__).parent / '.mim' / 'configs'
 _SEARCHED = "NAS-FPNLite's genotype is of a search of ours: the paper's 15 cells are not published"
 _AMOEBANET = 'AmoebaNet-D is of 15 cells and 256 filters, which fit best: its size is not published'
 
@@ -171,7 +167,10 @@ def find_rows(names: Iterable[str]) -> list[str]:
 
 def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
     """Load a config by its name in :data:`TABLE_1` or :data:`FIGURES`."""
-    folder = _MMDET if config.startswith('mmdet::') else OUR_CONFIGS
+    folder = OUR_CONFIGS
+    if config.startswith('mmdet::'):
+        import mmdet
+        folder = Path(mmdet.__file__).parent / '.mim' / 'configs'
     cfg = Config.fromfile(folder / f"{config.removeprefix('mmdet::')}.py")
     cfg.merge_from_dict(dict(options or {}))
     return cfg
@@ -179,6 +178,8 @@ def load(config: str, options: Mapping[str, Any] | None = None) -> Config:
 
 def count_row(row: str) -> Row:
     """Count a row, given its id or the name of a config; counts are None where there is no model."""
+    from mmnasfpn.analysis.complexity import count_complexity  # takes seconds to import
+
     (row,) = find_rows([row])
     source = TABLE_1.get(row) or Source(row, _AMOEBANET if 'amoebanet' in row else '')
     paper = read_table_1().get(row, {})
@@ -228,6 +229,9 @@ _AMOEBANET_SIZES = ((9, 320), (12, 288), (15, 256), (18, 240), (21, 224))
 
 def fit_amoebanet(sizes: Iterable[tuple[int, int]] = _AMOEBANET_SIZES) -> Iterator[AmoebaNetFit]:
     """Yield how sizes of AmoebaNet-D, cells and filters, fit the paper's two models at 1280x1280."""
+    from mmnasfpn.analysis.complexity import count_complexity  # takes seconds to import
+    from mmnasfpn.models.backbones import AmoebaNet
+
     paper = read_table_1()
     for num_cells, filters in sizes:
         backbone = AmoebaNet(num_cells, filters)

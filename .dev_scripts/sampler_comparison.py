@@ -16,9 +16,6 @@ from mmnasfpn.search.run import search, space_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.settings import SearchSettings
 
-#: The part of a Markdown file that the table replaces.
-SAMPLERS_PART = 'samplers'
-
 
 @dataclass(frozen=True)
 class Candidate:

@@ -2,24 +2,18 @@
 import argparse
 from dataclasses import asdict
 
-import torch
 from rich.progress import track
 
-from mmnasfpn.benchmark.build import build
-from mmnasfpn.benchmark.cases import (
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, setting_of, write_results
+from mmnasfpn.benchmark.settings import (
+    CASES_PARTS,
     CONVOLUTIONS,
     DEFAULT_WAYS,
     FPN,
     MMDET,
     OURS,
     SWITCHES,
-    Setting,
-    default_ways,
-    plan,
 )
-from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, write_results
-from mmnasfpn.benchmark.measure import measure
-from mmnasfpn.benchmark.report import CASES_PARTS, draw, to_markdown
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 MODELS = {'nasfpn': OURS, 'convolutions': CONVOLUTIONS, 'mmdet': MMDET, 'fpn': FPN}
@@ -43,8 +37,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_parsed_config(args)
-    setting = Setting(tuple(args.image_size), args.batch_size, args.mode, torch.device(args.device))
+    from mmnasfpn.benchmark.build import build
+    from mmnasfpn.benchmark.cases import default_ways, plan
+    from mmnasfpn.benchmark.measure import measure
+    from mmnasfpn.benchmark.report import draw, to_markdown
+
+    cfg, setting = load_parsed_config(args), setting_of(args, tuple(args.image_size))
     cases = plan(cfg, setting, args.parts, args.ways or default_ways(args.mode, setting.device),
                  [MODELS[name] for name in args.models])
     found = measure({case: build(case, cfg, setting) for case in cases},

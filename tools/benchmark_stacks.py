@@ -2,14 +2,10 @@
 import argparse
 from dataclasses import asdict
 
-import torch
 from rich.progress import track
 
-from mmnasfpn.benchmark.build import build_size
-from mmnasfpn.benchmark.cases import SWITCHES, Setting, check, plan_sizes
-from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, write_results
-from mmnasfpn.benchmark.measure import measure
-from mmnasfpn.benchmark.report import SIZES_PARTS, draw_sizes, sizes_to_markdown
+from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, setting_of, write_results
+from mmnasfpn.benchmark.settings import SIZES_PARTS, SWITCHES
 from mmnasfpn.engine.cli import load_parsed_config, run_tool, whole_number
 
 
@@ -29,9 +25,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cfg = load_parsed_config(args)
-    setting = Setting((args.image_size, args.image_size), args.batch_size, args.mode,
-                      torch.device(args.device))
+    from mmnasfpn.benchmark.build import build_size
+    from mmnasfpn.benchmark.cases import check, plan_sizes
+    from mmnasfpn.benchmark.measure import measure
+    from mmnasfpn.benchmark.report import draw_sizes, sizes_to_markdown
+
+    cfg, setting = load_parsed_config(args), setting_of(args, (args.image_size, args.image_size))
     check(cfg, setting, [args.way])
     sizes = plan_sizes(args.stacks, args.channels, args.image_sizes)
     found = measure({size: build_size(size, cfg, setting, args.way) for size in sizes},

@@ -26,7 +26,7 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-from mmnasfpn.engine.run import load_config
+from mmnasfpn.engine.config import load_config
 from mmnasfpn.genotypes import get_genotype
 
 
@@ -78,7 +78,7 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
     if len(genotypes) < len(args.genotypes):
         raise ValueError(f'--genotypes: two of {args.genotypes} have the same name')
     if args.random_genotypes:
-        with needs_extra('search', 'optuna', 'sqlalchemy'):
+        with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
             from mmnasfpn.search.run import space_of
         space, rng = space_of(load_config(args.space or args.configs[0])), random.Random(0)
         genotypes |= {f'random_{index}': space.sample(rng) for index in range(args.random_genotypes)}

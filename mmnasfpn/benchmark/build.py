@@ -14,7 +14,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmnasfpn.benchmark.cases import CONVOLUTIONS, OURS, Case, NeckSize, Setting, necks, switches_of
+from mmnasfpn.benchmark.cases import Case, NeckSize, Setting, necks, switches_of
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, OURS
 from mmnasfpn.export import ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.models.fold import fold_norms

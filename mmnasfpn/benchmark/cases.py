@@ -8,27 +8,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, DEFAULT_WAYS, FPN, MMDET, OURS, SWITCHES
 from mmnasfpn.errors import UsageError
 from mmnasfpn.export.to_onnx import check_installed, missing_packages
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import class_of
-
-#: The models that are compared.
-OURS, MMDET, FPN, CONVOLUTIONS = 'NAS-FPN', "MMDetection's NASFPN", 'FPN', 'convolutions alone'
-
-#: What ``--ways`` puts together, with ``+`` between; ``eager`` is none of them.
-SWITCHES = dict(
-    folded='batch normalisation is folded into the convolutions; for inference',
-    channels_last='tensors are stored channels last',
-    bf16='automatic mixed precision in bfloat16',
-    recomputed='the neck recomputes its stacks in the backward pass; for training',
-    compiled='by torch.compile',
-    onnx='exported, by ONNX Runtime, on its own; for inference on a CPU')
-
-#: What is measured by PyTorch unless ``--ways`` is given.
-DEFAULT_WAYS = dict(infer=('eager', 'channels_last', 'folded', 'folded+channels_last'),
-                    train=('eager', 'channels_last', 'channels_last+recomputed'))
 
 #: The switches that a model does not have.
 _UNAVAILABLE = {OURS: set(), MMDET: {'recomputed'}, FPN: {'recomputed'},
@@ -37,34 +22,21 @@ _UNAVAILABLE = {OURS: set(), MMDET: {'recomputed'}, FPN: {'recomputed'},
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cases share.
+    """What all cases share."""
 
-    Args:
-        image_size (tuple[int, int]): Rows and columns.
-        batch_size (int): Images at a time.
-        mode (str): ``'infer'``, or ``'train'``: a forward and a backward pass.
-        device (torch.device): Where the models run.
-    """
-
-    image_size: tuple[int, int]
+    image_size: tuple[int, int]  # rows and columns
     batch_size: int
-    mode: str
+    mode: str  # 'infer', or 'train': a forward and a backward pass
     device: torch.device
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed.
+    """What is timed."""
 
-    Args:
-        part (str): ``'neck'`` or ``'detector'``.
-        model (str): :data:`OURS`, :data:`MMDET`, :data:`FPN` or :data:`CONVOLUTIONS`.
-        way (str): ``'eager'``, or some of :data:`SWITCHES` with ``+`` between.
-    """
-
-    part: str
-    model: str
-    way: str
+    part: str  # 'neck' or 'detector'
+    model: str  # OURS, MMDET, FPN or CONVOLUTIONS
+    way: str  # 'eager', or some of SWITCHES with + between
 
 
 class NeckSize(NamedTuple):

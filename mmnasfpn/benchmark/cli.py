@@ -1,24 +1,23 @@
-"""What the command lines of our benchmarks share."""
+"""What the command lines of our benchmarks share. Nothing here imports PyTorch before it is needed."""
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import check_markdown, write_markdown
-from mmnasfpn.benchmark.cases import Setting
 from mmnasfpn.engine.cli import config_parser, output_file, whole_number
-from mmnasfpn.models.detectors.calibration import machine_of
+
+if TYPE_CHECKING:
+    from mmnasfpn.benchmark.cases import Setting
 
 
 def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the arguments of every benchmark."""
     parser = config_parser(description, is_run=False,
                            default='retinanet_r50_nasfpn-3x256_crop640-50e_coco')
-    parser.add_argument('--device', choices=['cpu', 'cuda'],
-                        default='cuda' if torch.cuda.is_available() else 'cpu', help='(%(default)s)')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='(cuda where there is a GPU)')
     parser.add_argument('--mode', choices=['infer', 'train'], default='infer',
                         help='inference, or a forward and a backward pass (%(default)s)')
     parser.add_argument('--batch-size', type=whole_number(1), default=1,
@@ -43,9 +42,21 @@ def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str]) -
     return args
 
 
-def write_results(args: argparse.Namespace, setting: Setting, table: str,
+def setting_of(args: argparse.Namespace, image_size: tuple[int, int]) -> 'Setting':
+    """Return the setting that a command line means; its device is a GPU where there is one."""
+    import torch
+
+    from mmnasfpn.benchmark.cases import Setting
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return Setting(image_size, args.batch_size, args.mode, torch.device(device))
+
+
+def write_results(args: argparse.Namespace, setting: 'Setting', table: str,
                   measurements: list[dict[str, Any]]) -> None:
     """Print the table, and write the files that are asked for; ``measurements`` are for ``--json``."""
+    from mmnasfpn.models.detectors.calibration import machine_of
+
     machine = machine_of(setting.device)
     console = Console()
     console.print(', '.join(f'{key} {value}' for key, value in machine.items()), markup=False)

@@ -16,15 +16,10 @@ CaseT = TypeVar('CaseT')
 
 @dataclass(frozen=True)
 class Measurement:
-    """Time and memory of one case.
+    """Time and memory of one case."""
 
-    Args:
-        milliseconds (list[float]): Time of each round.
-        peak_mib (float): The most memory that a run held at once, on top of what there was before it.
-    """
-
-    milliseconds: list[float]
-    peak_mib: float
+    milliseconds: list[float]  # of each round
+    peak_mib: float  # the most memory that a run held at once, on top of what there was before it
 
     @property
     def median(self) -> float:
@@ -36,10 +31,6 @@ class Measurement:
         """Half the distance between the quartiles, as a share of the median."""
         low, high = np.quantile(self.milliseconds, (0.25, 0.75))
         return float(high - low) / 2 / self.median
-
-    def ratio(self, other: 'Measurement') -> float:
-        """Return the median of the ratios to another's time in the same round."""
-        return median(a / b for a, b in zip(self.milliseconds, other.milliseconds, strict=True))
 
 
 def measure(runs: Mapping[CaseT, Callable[[], Any]], rounds: Iterable[int],

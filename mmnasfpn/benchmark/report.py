@@ -8,12 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmnasfpn._markdown import to_table
-from mmnasfpn.benchmark.cases import CONVOLUTIONS, FPN, MMDET, OURS, Case, NeckSize
+from mmnasfpn.benchmark.cases import Case, NeckSize
 from mmnasfpn.benchmark.measure import Measurement
-
-#: The parts of a Markdown file that the tables replace.
-CASES_PARTS = dict(infer='benchmark of inference', train='benchmark of training')
-SIZES_PARTS = dict(infer='growth in inference', train='growth in training')
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, FPN, MMDET, OURS
 
 
 def to_markdown(found: Mapping[Case, Measurement]) -> str:
@@ -91,7 +88,8 @@ def _errors(measurements: Sequence[Measurement]) -> list[list[float]]:
 
 
 def _time_ratio(m: Measurement, other: Measurement | None) -> str:
-    return f'{m.ratio(other):.3f}' if other else ''
+    """Return the median of the ratios to another's time in the same round."""
+    return f'{np.median(np.divide(m.milliseconds, other.milliseconds)):.3f}' if other else ''
 
 
 def _memory_ratio(m: Measurement, other: Measurement | None) -> str:

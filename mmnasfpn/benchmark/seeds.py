@@ -30,12 +30,8 @@ class RunError(RuntimeError):
 class Run:
     """One training.
 
-    Args:
-        config (str): Name of the config.
-        seed (int): Its seed.
-        ap (float | None): AP on the held-out images after the last epoch, 0 where the detector detects
-            nothing; None where the training failed.
-        reason (str): Why it failed, or that it detects nothing; else empty.
+    Its AP is that on the held-out images after the last epoch, 0 where the detector detects nothing, and
+    None where the training failed. The reason says so; else it is empty.
     """
 
     config: str
@@ -95,9 +91,8 @@ def to_markdown(runs: Sequence[Run]) -> str:
     """Return the runs as a Markdown table: one row for each config, in the order of their first run."""
     seeds = sorted({run.seed for run in runs})
     rows = []
-    for config in dict.fromkeys(run.config for run in runs):
+    for config, found in _found(runs).items():
         cells = {run.seed: _number(run.ap) for run in runs if run.config == config}
-        found = _found(runs, config)
         middle = median(found) if found else None
         spread = max(abs(ap - middle) for ap in found) if middle is not None else None
         rows.append((config, *(cells.get(seed, '') for seed in seeds), _number(middle), _number(spread)))
@@ -106,24 +101,25 @@ def to_markdown(runs: Sequence[Run]) -> str:
 
 def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
     """Draw the AP of each run, one line for each config, and the median, and write the image."""
-    configs = list(dict.fromkeys(run.config for run in runs))
-    figure = Figure(figsize=(8, 1.2 + 0.6 * len(configs)), layout='constrained')
+    found_by_config = _found(runs)
+    figure = Figure(figsize=(8, 1.2 + 0.6 * len(found_by_config)), layout='constrained')
     axes = figure.subplots()
-    for y, config in enumerate(configs):
-        found = _found(runs, config)
+    for y, found in enumerate(found_by_config.values()):
         axes.plot(found, [y] * len(found), 'o', alpha=0.6, markersize=8)
         if found:
             axes.plot([median(found)], [y], '|', color='black', markersize=24)
-    axes.set_yticks(range(len(configs)), configs)
-    axes.set_ylim(len(configs) - 0.5, -0.5)
+    axes.set_yticks(range(len(found_by_config)), list(found_by_config))
+    axes.set_ylim(len(found_by_config) - 0.5, -0.5)
     axes.margins(x=0.1)
     axes.set_xlabel('AP of each seed, and their median')
     axes.grid(axis='x', alpha=0.3)
     figure.savefig(out, dpi=110)
 
 
-def _found(runs: Sequence[Run], config: str) -> list[float]:
-    return [run.ap for run in runs if run.config == config and run.ap is not None]
+def _found(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Return the APs of each config, in the order of their first run."""
+    return {config: [run.ap for run in runs if run.config == config and run.ap is not None]
+            for config in dict.fromkeys(run.config for run in runs)}
 
 
 def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
@@ -142,23 +138,17 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
     if done.returncode != 0:
         return Run(name, seed, None, (text.strip() or f'exit status {done.returncode}').splitlines()[-1])
     try:
-        run = _read(name, seed, folder, text)
+        losses, evaluations = read_log(folder)
+        last_epoch = max(entry['epoch'] for entry in losses.values())
     except (KeyError, ValueError) as error:
         return Run(name, seed, None, f'its log has no COCO metrics by epoch: {error!r}')
+    run = Run(name, seed, evaluations.get(last_epoch, {}).get('coco/bbox_mAP'))
+    if run.ap is None:  # MMDetection logs no metrics where nothing is detected, but says so
+        if 'testing results of the whole dataset is empty' not in text:
+            return Run(name, seed, None, f'its log has no coco/bbox_mAP of epoch {last_epoch}')
+        run = Run(name, seed, 0.0, 'detects nothing')
     write_text(finished, json.dumps(asdict(run)))
     return run
-
-
-def _read(name: str, seed: int, folder: Path, log: str) -> Run:
-    losses, evaluations = read_log(folder)
-    last_epoch = max(entry['epoch'] for entry in losses.values())
-    ap = evaluations.get(last_epoch, {}).get('coco/bbox_mAP')
-    if ap is not None:
-        return Run(name, seed, ap)
-    # MMDetection then logs no metrics, but says so.
-    if 'testing results of the whole dataset is empty' not in log:
-        raise ValueError(f'there is no coco/bbox_mAP of epoch {last_epoch}')
-    return Run(name, seed, 0.0, 'detects nothing')
 
 
 def _number(value: float | None) -> str:

@@ -53,9 +53,8 @@ class MergingCell:
         object.__setattr__(self, 'level', _whole_number('level', self.level))
         if not isinstance(self.op, str) or self.op not in OPS:
             raise GenotypeError(f"op is {self.op!r}, but must be one of {', '.join(map(repr, OPS))}")
-        if isinstance(self.inputs, str) or not isinstance(self.inputs, Iterable):
-            raise GenotypeError(f'inputs is {self.inputs!r}, but must be a list of node numbers')
-        object.__setattr__(self, 'inputs', tuple(_whole_number('inputs', node) for node in self.inputs))
+        inputs = _items('inputs', self.inputs, 'node numbers')
+        object.__setattr__(self, 'inputs', tuple(_whole_number('inputs', node) for node in inputs))
         if len(self.inputs) != 2 and not (len(self.inputs) == 1 and self.op == 'sum'):
             raise GenotypeError(f'inputs is {list(self.inputs)} with the op {self.op!r}, but a cell '
                                 "merges two nodes, or takes a single one with the op 'sum'")
@@ -115,9 +114,7 @@ class Genotype:
         if not self.min_level < self.max_level <= _HIGHEST_LEVEL:
             raise GenotypeError(f'max_level is {self.max_level}, but must be above min_level, '
                                 f'{self.min_level}, and at most {_HIGHEST_LEVEL}')
-        if isinstance(self.cells, str | Mapping) or not isinstance(self.cells, Iterable):
-            raise GenotypeError(f'cells is {self.cells!r}, but must be a list of merging cells')
-        object.__setattr__(self, 'cells', tuple(self.cells))
+        object.__setattr__(self, 'cells', _items('cells', self.cells, 'merging cells'))
         self._check_cells()
         self._check_outputs()
         self._check_all_used()
@@ -181,10 +178,8 @@ class Genotype:
             GenotypeError: If the data are not a genotype; names the cell and the field.
         """
         _check_keys(data, required=('cells',), optional=('min_level', 'max_level'))
-        if isinstance(data['cells'], str) or not isinstance(data['cells'], Sequence):
-            raise GenotypeError(f"cells is {data['cells']!r}, but must be a list of merging cells")
         cells = []
-        for index, cell in enumerate(data['cells']):
+        for index, cell in enumerate(_items('cells', data['cells'], 'merging cells')):
             try:
                 cells.append(MergingCell.from_dict(cell))
             except GenotypeError as error:
@@ -262,6 +257,12 @@ def _whole_number(field: str, value: Any) -> int:
     return operator.index(value)
 
 
+def _items(field: str, values: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
+        raise GenotypeError(f'{field} is {values!r}, but must be a list of {what}')
+    return tuple(values)
+
+
 def _check_keys(data: Any, required: Sequence[str], optional: Sequence[str]) -> None:
     may_be = f"must have the keys {', '.join(required)} and may have {', '.join(optional)}"
     if not isinstance(data, Mapping):
@@ -274,9 +275,9 @@ def _check_keys(data: Any, required: Sequence[str], optional: Sequence[str]) -> 
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise GenotypeError(f'key {twice!r} stands twice in one object; keep one of them')
+    data: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in data:
+            raise GenotypeError(f'key {key!r} stands twice in one object; keep one of them')
+        data[key] = value
     return data

@@ -27,13 +27,7 @@ from mmnasfpn.search.settings import SearchSettings
 
 
 class Outcome(NamedTuple):
-    """What became of a trial.
-
-    Args:
-        number (int): Its number.
-        reward (float | None): Its reward; None where it failed.
-        reason (str): Why it failed.
-    """
+    """What became of a trial: its reward, or None and the reason why it failed."""
 
     number: int
     reward: float | None
@@ -271,7 +265,9 @@ class RayEvaluator(Evaluator):
             except self._ray.exceptions.RayError as error:
                 hung = work_dir / _HUNG
                 has_hung = hung.is_file() and hung.stat().st_size > 0
-                reward, reason = None, self._over_time if has_hung else _first_line(error)
+                first_line = str(error).strip().partition('\n')[0]
+                reward, reason = None, (self._over_time if has_hung
+                                        else f'{type(error).__name__}: {first_line}')
             outcomes.append(Outcome(number, reward, reason))
         return outcomes
 
@@ -373,11 +369,6 @@ def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float
     if not math.isfinite(value):
         return None, f'the reward is {value}, but must be a finite number'
     return value, ''
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or ['']
-    return f'{type(error).__name__}: {lines[0]}'
 
 
 def _how_it_ended(exit_code: int | None) -> str:

@@ -5,6 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import __version__ as _found
+from packaging.version import Version
+
+if Version(_found) < Version('4.1'):  # locks of earlier ones lack what is read of them
+    raise ImportError(f"a search needs filelock>=4.1, but {_found} is installed: pip install "
+                      "'mmnasfpn[search]'")
+
 from filelock import MarkerSoftFileLock, OwnerRecord, Timeout
 
 #: Name of the file.

@@ -17,11 +17,7 @@ _LINE_EVERY = 30.0  # seconds, where the output is no terminal
 class Progress(rich_progress.Progress):
     """Shows trials, best and mean reward, the share of different architectures, and the time left.
 
-    Args:
-        num_trials (int): How many trials there are to be.
-        rewards (Sequence[float]): Those of earlier runs.
-        architectures (Sequence[str]): The hashes of their architectures.
-        num_given_up (int): Trials of earlier runs that were given up.
+    It begins with the completed trials of earlier runs, and the number of those that were given up.
     """
 
     def __init__(self, num_trials: int, rewards: Sequence[float], architectures: Sequence[str],

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mmnasfpn.genotypes import Genotype, architecture_hash
@@ -31,14 +30,7 @@ _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clock
 
 @dataclass(frozen=True)
 class Attempt:
-    """A trial that is to be evaluated.
-
-    Args:
-        number (int): Its number in the study.
-        genotype (Genotype): What to evaluate.
-        architecture (str): Hash of its architecture.
-        failures (int): How many attempts at the same draw have failed before.
-    """
+    """A trial that is to be evaluated, and how many attempts at the same draw have failed before."""
 
     number: int
     genotype: Genotype
@@ -114,10 +106,6 @@ class Record:
         """Note how long the search has run."""
         self.study.set_user_attr(_SECONDS, seconds)
 
-    def use(self, sampler: BaseSampler) -> None:
-        """Draw from this sampler."""
-        self.study.sampler = sampler
-
     def recover(self, max_retries: int, is_only_owner: bool) -> list[FrozenTrial]:
         """Fail what was left running, and return the trials that are to be tried again.
 
@@ -149,26 +137,14 @@ class Record:
         trial.set_user_attr(ARCHITECTURE, architecture)
         return Attempt(trial.number, genotype, architecture)
 
-    def complete(self, number: int, reward: float, reused_from: int | None = None) -> None:
-        """Complete a trial.
-
-        Args:
-            number (int): Its number.
-            reward (float): Its reward, finite.
-            reused_from (int | None): The trial of the same architecture whose evaluation gave the
-                reward. Defaults to None: this trial was evaluated itself.
-        """
-        if reused_from is not None:
-            self._set(number, REUSED_FROM, reused_from)
+    def complete(self, number: int, reward: float, evaluated: int | None = None) -> None:
+        """Complete a trial, whose architecture was evaluated in a trial ``evaluated``, if not in it."""
+        if evaluated not in (None, number):
+            self._set(number, REUSED_FROM, evaluated)
         self.study.tell(number, reward)
 
     def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
-        """Fail a trial and return it.
-
-        Args:
-            attempt (Attempt): The trial.
-            reason (str): Why, for whoever reads the record.
-        """
+        """Fail a trial and return it; the reason is for whoever reads the record."""
         self._set(attempt.number, FAILURES, attempt.failures + 1)
         return self._fail(attempt.number, reason)
 

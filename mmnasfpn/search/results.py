@@ -1,5 +1,4 @@
 """The results of a search: numbers, genotypes and figures."""
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,28 +23,16 @@ _RECENT = 500  # completed trials among which repeats are counted
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genotype that was evaluated.
-
-    Args:
-        reward (float): Its reward.
-        genotype (Genotype): The genotype.
-        trial (int): Number of the trial that evaluated it.
-        times (int): In how many completed trials its architecture was drawn.
-    """
+    """A genotype that was evaluated."""
 
     reward: float
     genotype: Genotype
-    trial: int
-    times: int
+    trial: int  # that evaluated it
+    times: int  # how many completed trials have its architecture
 
 
 class Results:
-    """What the record of a search holds at one moment.
-
-    Args:
-        record (Record): The record.
-        max_retries (int): How often a failed trial is tried again before it is given up.
-    """
+    """What the record of a search holds at one moment."""
 
     def __init__(self, record: Record, max_retries: int) -> None:
         self.record = record
@@ -106,32 +93,25 @@ class Results:
             repeated_last_500=1 - new / recent if recent else None,
             sampler=sampler, seconds=round(seconds, 1))
 
-    def write(self, work_dir: str | os.PathLike[str]) -> None:
+    def write(self, work_dir: Path) -> None:
         """Write ``best.json``, a genotype, and ``top.json``, the ten best, if there are any yet."""
         top = self.top()
         if not top:
             return
-        write_text(Path(work_dir) / 'best.json', top[0].genotype.to_json())
-        write_json(Path(work_dir) / 'top.json', [
+        write_text(work_dir / 'best.json', top[0].genotype.to_json())
+        write_json(work_dir / 'top.json', [
             dict(reward=one.reward, trial=one.trial, times=one.times, genotype=one.genotype.to_dict())
             for one in top])
 
-    def draw(self, work_dir: str | os.PathLike[str]) -> None:
+    def draw(self, work_dir: Path) -> None:
         """Draw ``search.png`` and ``architectures.png``, if there is something to draw yet."""
         if self.completed:
-            draw_search(self.rewards, self.num_unique(), Path(work_dir) / 'search.png')
-            draw_architectures(self.improvements(), Path(work_dir) / 'architectures.png')
+            draw_search(self.rewards, self.num_unique(), work_dir / 'search.png')
+            draw_architectures(self.improvements(), work_dir / 'architectures.png')
 
 
-def draw_search(rewards: Sequence[float], num_unique: Sequence[int],
-                out: str | os.PathLike[str]) -> None:
-    """Draw how a search went, in the manner of Figure 5.
-
-    Args:
-        rewards (Sequence[float]): Reward of each completed trial, in order.
-        num_unique (Sequence[int]): Number of different architectures after each.
-        out (str | PathLike): Image to write.
-    """
+def draw_search(rewards: Sequence[float], num_unique: Sequence[int], out: Path) -> None:
+    """Draw how a search went, in the manner of Figure 5: each value is that of a completed trial."""
     figure = Figure(figsize=(12, 4.5), layout='constrained')
     left, right = figure.subplots(1, 2)
     _draw_rewards(left, rewards)
@@ -162,13 +142,10 @@ def _draw_rewards(axes: Axes, rewards: Sequence[float]) -> None:
     axes.legend(loc='upper left', ncols=3)
 
 
-def draw_architectures(improvements: Sequence[Candidate], out: str | os.PathLike[str]) -> None:
+def draw_architectures(improvements: Sequence[Candidate], out: Path) -> None:
     """Draw the graphs of genotypes of rising reward, in the manner of Figure 7.
 
-    Args:
-        improvements (Sequence[Candidate]): Genotypes of rising reward, of which up to six are drawn,
-            the first and the last among them.
-        out (str | PathLike): Image to write.
+    Up to six are drawn, the first and the last among them.
     """
     places = np.unique(np.linspace(0, len(improvements) - 1, min(_GRAPHS, len(improvements))).round())
     num_columns = min(2, len(places))

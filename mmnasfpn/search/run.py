@@ -74,8 +74,9 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record = Record(settings.storage or storage_of(work_dir), space,
                         _identity(cfg, space, settings), owner, settings.study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        record.use(make_sampler(settings.sampler, space, settings.seed, len(record.trials),
-                                cfg.get('controller'), owner if settings.storage else ''))
+        record.study.sampler = make_sampler(
+            settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
+            owner if settings.storage else '')
         return _Search(record, evaluator, num_trials, work_dir, settings).run()
 
 
@@ -122,8 +123,7 @@ class _Search:
         self.evaluator = evaluator
         self.num_trials = num_trials
         self.work_dir = work_dir
-        self.sampler = settings.sampler
-        self.max_retries = settings.max_retries
+        self.settings = settings
         self.is_only_owner = settings.storage is None
         self.seconds_before = record.seconds
         self.start = self.noted = time.monotonic()
@@ -134,7 +134,7 @@ class _Search:
         self.num_given_up_now = 0  # in this run
 
     def run(self) -> dict[str, Any]:
-        self.to_retry = self.record.recover(self.max_retries, self.is_only_owner)
+        self.to_retry = self.record.recover(self.settings.max_retries, self.is_only_owner)
         results = self._read_record()
         results.write(self.work_dir)
         self.best = max(results.rewards, default=None)
@@ -149,15 +149,15 @@ class _Search:
                     self._note_seconds()
             finally:
                 self.record.note_seconds(self._seconds())
-                results = Results(self.record, self.max_retries)
+                results = Results(self.record, self.settings.max_retries)
                 results.write(self.work_dir)
                 results.draw(self.work_dir)
         if not results.completed:
             raise self._all_failed('see the record')
-        return results.summary(self.sampler, self._seconds())
+        return results.summary(self.settings.sampler, self._seconds())
 
     def _read_record(self) -> Results:
-        results = Results(self.record, self.max_retries)
+        results = Results(self.record, self.settings.max_retries)
         self.num_completed = len(results.completed)
         self.num_given_up = results.num_given_up
         for trial, reward, architecture in zip(results.completed, results.rewards,
@@ -211,9 +211,8 @@ class _Search:
         for other in waiting:
             self._begin(other)
 
-    def _complete(self, attempt: Attempt, evaluated_by: int, reward: float) -> None:
-        self.record.complete(attempt.number, reward,
-                             None if evaluated_by == attempt.number else evaluated_by)
+    def _complete(self, attempt: Attempt, evaluated: int, reward: float) -> None:
+        self.record.complete(attempt.number, reward, evaluated)
         self.num_completed += 1
         self.progress.complete(reward, attempt.architecture)
         if self.best is None or reward > self.best:
@@ -222,7 +221,7 @@ class _Search:
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
         trial = self.record.fail(attempt, reason)
-        if not is_given_up(trial, self.max_retries):
+        if not is_given_up(trial, self.settings.max_retries):
             self.progress.say(f'trial {attempt.number} failed and is tried again: {reason}')
             self.to_retry.append(trial)
             return
@@ -238,4 +237,4 @@ class _Search:
         return SearchFailed(
             f'all of the first {self.num_given_up} trials failed, the last one because of: {reason}. '
             f'The logs are in {self.work_dir / "trials"}. Once that is repaired, the same command with '
-            f'more --retries than {self.max_retries} tries them again')
+            f'more --retries than {self.settings.max_retries} tries them again')

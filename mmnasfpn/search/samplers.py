@@ -1,4 +1,5 @@
 """Optuna samplers of genotypes: the controller, beside Optuna's own."""
+import copy
 import math
 import random
 import threading
@@ -29,8 +30,8 @@ _FIXED = 'mmnasfpn:fixed'
 #: Values of larger magnitude are not learned from: float32 does not hold their squares.
 _LARGEST_VALUE = 1e18
 
-#: Held while the number of threads is changed: it is one for the whole process.
-_THREADS_LOCK = threading.Lock()
+#: Held by what learns, draws, or changes the number of threads, which is one for the whole process.
+_LOCK = threading.RLock()
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -135,18 +136,9 @@ class ControllerSampler(BaseSampler):
         self._names = [decision.name for decision in space.decisions]
         self._distributions = distributions(space)
         # The weights after each time that it learned, the last ones.
-        self._policies = {0: self._weights()}
+        self._policies = {0: copy.deepcopy(self.controller.state_dict())}
         self._seen: set[int] = set()  # numbers of the trials that were learned from or skipped
         self._waiting: list[FrozenTrial] = []
-        self._lock = threading.RLock()  # of all that learning changes
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Samplers are pickled; a lock cannot be.
-        return {name: value for name, value in self.__dict__.items() if name != '_lock'}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.RLock()
 
     @property
     def num_updates(self) -> int:
@@ -194,9 +186,9 @@ class ControllerSampler(BaseSampler):
         number = draw_number(len(trials) if number is None else number, trials, len(self._names))
         generator = torch.Generator().manual_seed(self._seed_of(number))
         given = {self._names.index(name): action for name, action in fixed.items()}
-        with self._lock:
+        with _one_thread():
             self.learn(trials, direction)
-            with torch.no_grad(), _one_thread():
+            with torch.no_grad():
                 actions = self.controller(generator=generator, fixed=given).actions[0].tolist()
             system_attrs: dict[str, Any] = {_POLICY: self.num_updates}
         if fixed:
@@ -225,7 +217,7 @@ class ControllerSampler(BaseSampler):
             trials (Sequence[FrozenTrial]): All trials of the study.
             direction (StudyDirection): Whether the study maximises, the default, or minimises.
         """
-        with self._lock, _one_thread():
+        with _one_thread():
             new = [trial for trial in trials
                    if trial.state is TrialState.COMPLETE and trial.number not in self._seen]
             for trial in sorted(new, key=lambda trial: (trial.datetime_complete, trial.number)):
@@ -283,7 +275,7 @@ class ControllerSampler(BaseSampler):
             torch.nn.utils.clip_grad_norm_(self.controller.parameters(), self.max_grad_norm)
             self.optimizer.step()
         number = self.num_updates + 1
-        self._policies[number] = self._weights()
+        self._policies[number] = copy.deepcopy(self.controller.state_dict())
         self._policies.pop(number - self.max_lag - 1, None)
 
     def _advantages(self, batch: Sequence[FrozenTrial], direction: StudyDirection) -> Tensor:
@@ -311,9 +303,6 @@ class ControllerSampler(BaseSampler):
                     self.controller, self._policies[policy], (actions[rows],)).log_probs
         return scores
 
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: value.clone() for name, value in self.controller.state_dict().items()}
-
 
 def _refuse_several_objectives(study: optuna.Study) -> None:
     if len(study.directions) > 1:
@@ -324,8 +313,11 @@ def _refuse_several_objectives(study: optuna.Study) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread: the controller is too small for several, and sums then never vary."""
-    with _THREADS_LOCK:
+    """Compute on one thread: the controller is too small for several, and sums then never vary.
+
+    Other threads wait meanwhile.
+    """
+    with _LOCK:
         number = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

@@ -180,7 +180,8 @@ class SearchSpace:
         Raises:
             ValueError: If the genotype is not in the space; says in what.
         """
-        self._check_shape(genotype)
+        if misfit := self._misfit(genotype):
+            raise ValueError(f'the genotype is not in the space: {misfit}')
         values = [value for cell in genotype.cells for value in (*cell.inputs, cell.level, cell.op)]
         actions: list[int] = []
         for decision, options in zip(self.decisions, self.options(actions), strict=True):
@@ -199,23 +200,21 @@ class SearchSpace:
             return False
         return True
 
-    def _check_shape(self, genotype: Genotype) -> None:
-        for what, found, needed in (
-                ('levels', f'{genotype.min_level} to {genotype.max_level}',
-                 f'{self.min_level} to {self.max_level}'),
-                ('number of cells', len(genotype.cells), self.num_cells)):
-            if found != needed:
-                raise ValueError(f'the genotype is not in the space: its {what} is {found}, but must be '
-                                 f'{needed}')
+    def _misfit(self, genotype: Genotype) -> str:
+        """Return in what a genotype has another shape than those of the space; nothing if it has not."""
+        if genotype.levels != self.levels:
+            return (f'its levels are {genotype.min_level} to {genotype.max_level}, but must be '
+                    f'{self.min_level} to {self.max_level}')
+        if len(genotype.cells) != self.num_cells:
+            return f'its number of cells is {len(genotype.cells)}, but must be {self.num_cells}'
         for index, cell in enumerate(genotype.cells):
             if cell.is_output != (index >= self.num_intermediate):
-                raise ValueError(f'the genotype is not in the space: cells[{index}] is '
-                                 f"{'an output' if cell.is_output else 'an intermediate'} cell, but the "
-                                 f'first {self.num_intermediate} must be intermediate ones and the '
-                                 'others outputs')
+                kind = 'an output' if cell.is_output else 'an intermediate'
+                return (f'cells[{index}] is {kind} cell, but the first {self.num_intermediate} must be '
+                        'intermediate ones and the others outputs')
             if len(cell.inputs) != 2:
-                raise ValueError(f'the genotype is not in the space: cells[{index}] has a single input, '
-                                 'but must have two')
+                return f'cells[{index}] has a single input, but must have two'
+        return ''
 
     def _levels_of_each(self, levels: Sequence | None) -> tuple[tuple[int, ...], ...]:
         every = tuple(self.levels)

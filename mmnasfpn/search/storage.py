@@ -110,23 +110,19 @@ def _check_folder(url: str, path: str | None) -> None:
 
 
 def _open_journal(path: str) -> JournalStorage:
+    """Open a journal, less a line that a killed process left unfinished: Optuna would append to it."""
     lock = JournalFileOpenLock(path)
     backend = JournalFileBackend(path, lock_obj=lock)
     lock.acquire()
     try:
-        _drop_unfinished_line(Path(path))
+        with open(path, 'rb+') as file:
+            text = file.read()
+            if text[:len(_BEGINNING)] != _BEGINNING[:len(text)]:
+                raise RecordError(f'the storage {path} is no journal of Optuna: give another --storage')
+            file.truncate(text.rfind(b'\n') + 1)
     finally:
         lock.release()
     return JournalStorage(backend)
-
-
-def _drop_unfinished_line(path: Path) -> None:
-    """Cut off a line that a killed process left unfinished: Optuna would append the next one to it."""
-    with open(path, 'rb+') as file:
-        text = file.read()
-        if text[:len(_BEGINNING)] != _BEGINNING[:len(text)]:
-            raise RecordError(f'the storage {path} is no journal of Optuna: give another --storage')
-        file.truncate(text.rfind(b'\n') + 1)
 
 
 def _use_write_ahead_log(connection: Any, _: Any) -> None:

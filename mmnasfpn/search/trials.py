@@ -34,10 +34,5 @@ def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) 
 
     That is its number, less the trials before it that repeat a draw or were interrupted while they were
     drawn. So a search that was killed and continued draws what it would have drawn without.
-
-    Args:
-        number (int): Number of the trial.
-        trials (Sequence[FrozenTrial]): The trials of its study.
-        num_decisions (int): How many decisions a drawn trial has.
     """
     return number - sum(trial.number < number and not is_draw(trial, num_decisions) for trial in trials)

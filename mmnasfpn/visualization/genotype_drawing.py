@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle, RegularPolygon
 
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.visualization.graph_layout import DOT_RADIUS, RING_RADIUS, Dot, GraphLayout, lay_out_graph
+from mmnasfpn.visualization.graph_layout import (
+    DOT_RADIUS,
+    RING_RADIUS,
+    Connection,
+    Dot,
+    lay_out_graph,
+)
 
 #: Suffixes of the files that drawings are written to.
 SUFFIXES = ('.png', '.svg', '.pdf')
@@ -35,7 +41,6 @@ _LABELS = 1.05  # the column of level names
 _TITLE = 0.5
 _ENTRY = (2.2, 0.42)  # width and height of an entry of the legend
 _SMALL = 0.6  # of the dots there
-
 
 BOX_WIDTH, BOX_ROW = 0.72, 0.17  # of a box diagram
 _BOXES_SCALE = np.array([1.9, 1.6])  # of its columns and rows against the graph's
@@ -66,34 +71,16 @@ def draw_boxes(genotype: Genotype, out: str | os.PathLike[str], title: str | Non
 
     Rows and columns are those of :func:`draw_graph`. A box is a cell: its op, the sum with loose ends,
     if any, then ReLU, convolution and batch normalisation ("R-C-B"), and its level if it is an output.
-
-    Args:
-        genotype (Genotype): What to draw.
-        out (str | PathLike): Picture to write, a ``.png``, ``.svg`` or ``.pdf``; its folder is
-            made. The picture grows with the genotype.
-        title (str | None): Text above the drawing. Defaults to None, for none.
-
-    Raises:
-        ValueError: If ``out`` has another suffix.
+    Arguments and errors are those of :func:`draw_graph` as well.
     """
     _save(boxes_figure, genotype, out, title)
 
 
-def drawing_path(out: str | os.PathLike[str]) -> Path:
-    """Return ``out`` as a path.
-
-    Raises:
-        ValueError: If its suffix is not one of :data:`SUFFIXES`.
-    """
-    path = Path(out)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"out is {os.fspath(out)!r}, but must end in one of {', '.join(SUFFIXES)}")
-    return path
-
-
 def _save(make: Callable[[Genotype, str | None], Figure], genotype: Genotype,
           out: str | os.PathLike[str], title: str | None) -> None:
-    path = drawing_path(out)  # before the work
+    path = Path(out)
+    if path.suffix.lower() not in SUFFIXES:  # before the work
+        raise ValueError(f"out is {os.fspath(out)!r}, but must end in one of {', '.join(SUFFIXES)}")
     figure = make(genotype, title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=_DPI)
@@ -112,21 +99,18 @@ def draw_genotype_graph(axes: Axes, genotype: Genotype, title: str | None = None
         genotype (Genotype): What to draw.
         title (str | None): Text above the drawing. Defaults to None, for none.
     """
-    layout = lay_out_graph(genotype)
-    points = np.concatenate([arrow.points for arrow in layout.arrows]
-                            + [[(dot.x, dot.y)] for dot in layout.dots])
+    dots, arrows = lay_out_graph(genotype)
+    points = np.concatenate([arrow.points for arrow in arrows] + [[(dot.x, dot.y)] for dot in dots])
     bottom, top = points[:, 1].min() - RING_RADIUS, points[:, 1].max() + RING_RADIUS
-    right = layout.dots[-1].x + RING_RADIUS
-    _fit_sheet(axes, (-RING_RADIUS - _LABELS, right), (bottom, top), _graph_legend(genotype, layout),
-               title)
+    left, right = -RING_RADIUS, dots[-1].x + RING_RADIUS
+    _fit_sheet(axes, (left - _LABELS, right), (bottom, top), _graph_legend(genotype, dots), title)
     for level in genotype.levels:
-        y = layout.dots[level - genotype.min_level].y
-        axes.plot([-RING_RADIUS, right], [y, y], color=_GUIDE, linewidth=1, zorder=0)
-        _draw_level(axes, level, -RING_RADIUS - _LABELS, y)
-    for arrow in layout.arrows:
-        connection = arrow.connection
-        _draw_arrow(axes, arrow.points, connection.is_loose_end, connection.is_gate)
-    for dot in layout.dots:
+        y = dots[level - genotype.min_level].y
+        axes.plot([left, right], [y, y], color=_GUIDE, linewidth=1, zorder=0)
+        _draw_level(axes, level, left - _LABELS, y)
+    for arrow in arrows:
+        _draw_arrow(axes, arrow.points, arrow.connection)
+    for dot in dots:
         _draw_dot(axes, dot, str(dot.node))
 
 
@@ -156,15 +140,10 @@ def _fit_sheet(axes: Axes, across: tuple[float, float], upward: tuple[float, flo
                   parse_math=False, fontweight='bold',
                   horizontalalignment='center', verticalalignment='top')
     axes.plot([left + _MARGIN, right - _MARGIN], [legend_top, legend_top], color=_GUIDE, linewidth=1)
-    _draw_legend(axes, entries, per_row, across[0], legend_top - 0.1)
-
-
-def _draw_legend(axes: Axes, entries: Sequence[tuple[_Mark, str]], per_row: int, left: float,
-                 top: float) -> None:
-    width, height = _ENTRY
     for place, (draw, text) in enumerate(entries):
         row, column = divmod(place, per_row)
-        x, y = left + column * width + 0.3, top - (row + 0.5) * height
+        x = across[0] + column * _ENTRY[0] + 0.3
+        y = legend_top - 0.1 - (row + 0.5) * _ENTRY[1]
         draw(axes, x, y)
         axes.text(x + 0.42, y, text, fontsize=9, color=_INK, verticalalignment='center')
 
@@ -179,21 +158,21 @@ def _draw_boxes(axes: Axes, genotype: Genotype, title: str | None) -> None:
 
     So no arrow runs through a box.
     """
-    layout = lay_out_graph(genotype)
+    dots, arrows = lay_out_graph(genotype)
     boxes = [_Box(dot.x * _BOXES_SCALE[0], dot.y * _BOXES_SCALE[1], _rows_of_box(genotype, dot))
-             for dot in layout.dots]
-    arrows = [arrow.points * _BOXES_SCALE for arrow in layout.arrows]
-    heights = [y for points in arrows for y in points[:, 1]] + [y for box in boxes for y in box.edges]
+             for dot in dots]
+    heights = [y for arrow in arrows for y in arrow.points[:, 1] * _BOXES_SCALE[1]]
+    heights += [y for box in boxes for y in box.edges]
     left, right = -BOX_WIDTH / 2, boxes[-1].x + BOX_WIDTH / 2
     _fit_sheet(axes, (left - _LABELS, right), (min(heights), max(heights)), _boxes_legend(genotype),
                title)
     for level in genotype.levels:
         _draw_level(axes, level, left - _LABELS, boxes[level - genotype.min_level].y)
-    for arrow, points in zip(layout.arrows, arrows, strict=True):
-        connection = arrow.connection
-        ends = boxes[connection.source].rim(points[0]), boxes[connection.target].rim(points[-1])
-        _draw_arrow(axes, np.vstack([ends[0], points, ends[1]]), connection.is_loose_end,
-                    connection.is_gate)
+    for arrow in arrows:
+        source, target = boxes[arrow.connection.source], boxes[arrow.connection.target]
+        points = arrow.points * _BOXES_SCALE
+        points = np.vstack([source.rim(points[0]), points, target.rim(points[-1])])
+        _draw_arrow(axes, points, arrow.connection)
     for box in boxes:
         _draw_box(axes, box)
 
@@ -259,24 +238,22 @@ def _boxes_legend(genotype: Genotype) -> list[tuple[_Mark, str]]:
     return entries + _arrow_legend(genotype)
 
 
-def _graph_legend(genotype: Genotype, layout: GraphLayout) -> list[tuple[_Mark, str]]:
+def _graph_legend(genotype: Genotype, dots: Sequence[Dot]) -> list[tuple[_Mark, str]]:
     """Explain the marks that this drawing has: how each is drawn at x, y, and what it says."""
     def dot(kind: str, is_output: bool = False) -> _Mark:
         radius = RING_RADIUS if kind == 'input' or is_output else DOT_RADIUS
         return lambda axes, x, y: _draw_dot(axes, Dot(-1, x, y, radius, kind, is_output), '', _SMALL)
 
-    kinds = {dot.kind for dot in layout.dots}
-    entries = [(dot('input'), 'input')]
-    texts = dict(sum='cell: sum', gp='cell: global pooling', one='cell of one input')
-    entries += [(dot(kind), text) for kind, text in texts.items() if kind in kinds]
-    entries.append((dot('blank', is_output=True), 'output'))
-    return entries + _arrow_legend(genotype)
+    kinds = {dot.kind for dot in dots}
+    texts = dict(input='input', sum='cell: sum', gp='cell: global pooling', one='cell of one input')
+    entries = [(dot(kind), text) for kind, text in texts.items() if kind in kinds]
+    return [*entries, (dot('blank', is_output=True), 'output'), *_arrow_legend(genotype)]
 
 
 def _arrow_legend(genotype: Genotype) -> list[tuple[_Mark, str]]:
-    def arrow(is_loose_end: bool = False, is_gate: bool = False) -> _Mark:
+    def arrow(**kind: bool) -> _Mark:
         return lambda axes, x, y: _draw_arrow(axes, np.array([(x - 0.3, y), (x + 0.3, y)]),
-                                              is_loose_end, is_gate)
+                                              Connection(-1, -1, **kind))
 
     entries = [(arrow(), 'input of a cell')]
     if any(cell.op == 'gp' for cell in genotype.cells):
@@ -314,10 +291,9 @@ def _draw_dot(axes: Axes, dot: Dot, text: str, scale: float = 1) -> None:
                       horizontalalignment='center', verticalalignment='center')
 
 
-def _draw_arrow(axes: Axes, points: np.ndarray, is_loose_end: bool = False,
-                is_gate: bool = False) -> None:
+def _draw_arrow(axes: Axes, points: np.ndarray, connection: Connection) -> None:
     """Draw a polyline, (N, 2), with a head at its end: dashed for a loose end, hollow for a gate."""
-    colour = _LOOSE if is_loose_end else _INK
+    colour = _LOOSE if connection.is_loose_end else _INK
     length, half_width = 0.15, 0.055
     shaft = points[np.linalg.norm(points - points[-1], axis=1) > length]
     tip, direction = points[-1], points[-1] - shaft[-1]
@@ -325,9 +301,9 @@ def _draw_arrow(axes: Axes, points: np.ndarray, is_loose_end: bool = False,
     base = tip - length * direction
     shaft = np.vstack([shaft, base])
     axes.plot(*shaft.T, color=colour, linewidth=1.5, zorder=2, dash_capstyle='butt',
-              linestyle=(0, (4, 2)) if is_loose_end else '-',
-              label='loose end' if is_loose_end else 'input')
+              linestyle=(0, (4, 2)) if connection.is_loose_end else '-',
+              label='loose end' if connection.is_loose_end else 'input')
     side = half_width * np.array([-direction[1], direction[0]])
     axes.add_patch(Polygon([tip, base + side, base - side], edgecolor=colour, linewidth=1.2, zorder=3,
-                           facecolor='white' if is_gate else colour, joinstyle='miter',
-                           label='gate' if is_gate else 'head'))
+                           facecolor='white' if connection.is_gate else colour, joinstyle='miter',
+                           label='gate' if connection.is_gate else 'head'))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.visualization.connections import Connection, list_connections
 
 COLUMN = 1.0  # from one merging cell to the next
 FIRST_COLUMN = 1.4  # from the inputs to the first cell: inputs stand above each other
@@ -23,6 +22,20 @@ _SWEEPS = 4
 _TURNING, _DETOUR, _CROSSING, _BESIDE, _NARROW = 0.12, 0.8, 0.15, 2.0, 1.5
 _SHARED = 0.45  # arrows of one dot may be close this near to its centre
 _NEAR = 0.16  # arrows closer than this are beside each other
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An arrow of a drawing: the map of one node goes into the cell of a later node.
+
+    ``is_loose_end``: it is added because no cell had taken it (section 3.1). ``is_gate``: its pooled
+    values gate the other input of a ``gp`` cell.
+    """
+
+    source: int
+    target: int
+    is_loose_end: bool = False
+    is_gate: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,20 @@ class Arrow:
     points: np.ndarray
 
 
-@dataclass(frozen=True)
-class GraphLayout:
-    """Dots by node number, and arrows. Node 0's centre is the origin; y goes up."""
+def list_connections(genotype: Genotype) -> list[Connection]:
+    """List the connections cell by cell: a cell's inputs in their order, then its loose ends."""
+    connections = []
+    for target, (cell, loose_ends) in enumerate(
+            zip(genotype.cells, genotype.loose_ends, strict=True), genotype.num_levels):
+        # The coarser input gates, the first of two equal ones.
+        gate = max(cell.inputs, key=lambda node: genotype.node_levels[node])
+        connections += [Connection(node, target, is_gate=cell.op == 'gp' and node == gate)
+                        for node in cell.inputs]
+        connections += [Connection(node, target, is_loose_end=True) for node in loose_ends]
+    return connections
 
-    dots: tuple[Dot, ...]
-    arrows: tuple[Arrow, ...]
 
-
-def lay_out_graph(genotype: Genotype) -> GraphLayout:
+def lay_out_graph(genotype: Genotype) -> tuple[list[Dot], list[Arrow]]:
     """Place a genotype's maps on a grid, rows by level and columns by order, and route its arrows.
 
     No arrow runs through a dot other than its own two. Among the curves that allow this, those
@@ -64,18 +82,21 @@ def lay_out_graph(genotype: Genotype) -> GraphLayout:
 
     Args:
         genotype (Genotype): What to lay out.
+
+    Returns:
+        tuple[list[Dot], list[Arrow]]: Dots by node number, node 0's centre being the origin; y goes up.
     """
     dots = _place_dots(genotype)
     connections = list_connections(genotype)
     candidates = [_clean_curves(connection, dots) for connection in connections]
     chosen = _choose(connections, candidates, dots)
-    return GraphLayout(dots, tuple(
+    return dots, [
         Arrow(connection, _trim(curves.xs, curves.ys[which], dots[connection.source],
                                 dots[connection.target]))
-        for connection, curves, which in zip(connections, candidates, chosen, strict=True)))
+        for connection, curves, which in zip(connections, candidates, chosen, strict=True)]
 
 
-def _place_dots(genotype: Genotype) -> tuple[Dot, ...]:
+def _place_dots(genotype: Genotype) -> list[Dot]:
     outputs = set(genotype.output_nodes.values())
     dots = []
     for node, level in enumerate(genotype.node_levels):
@@ -88,7 +109,7 @@ def _place_dots(genotype: Genotype) -> tuple[Dot, ...]:
         ringed = kind == 'input' or node in outputs
         dots.append(Dot(node, x, (level - genotype.min_level) * ROW,
                         RING_RADIUS if ringed else DOT_RADIUS, kind, node in outputs))
-    return tuple(dots)
+    return dots
 
 
 @dataclass(frozen=True)
@@ -169,12 +190,12 @@ def _clearance(xs: np.ndarray, ys: np.ndarray, dots: Sequence[Dot]) -> np.ndarra
         near = np.flatnonzero(np.abs(xs - dot.x) <= reach)
         if len(near) > 1:
             points = np.stack([np.broadcast_to(xs[near], (len(ys), len(near))), ys[:, near]], axis=-1)
-            distance = distance_to_polyline(points, np.array([dot.x, dot.y])) - dot.radius
+            distance = _distance_to_polyline(points, np.array([dot.x, dot.y])) - dot.radius
             clearance = np.minimum(clearance, distance)
     return clearance
 
 
-def distance_to_polyline(points: np.ndarray, point: np.ndarray) -> np.ndarray:
+def _distance_to_polyline(points: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Return the distance of a point, (2,), to polylines, (..., N, 2): shape (...)."""
     start, step = points[..., :-1, :], np.diff(points, axis=-2)
     length = np.maximum((step ** 2).sum(-1), 1e-12)

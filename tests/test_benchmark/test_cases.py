@@ -6,19 +6,8 @@ import torch
 from mmengine.config import Config
 
 from mmnasfpn.benchmark.build import build, build_size
-from mmnasfpn.benchmark.cases import (
-    CONVOLUTIONS,
-    FPN,
-    MMDET,
-    OURS,
-    Case,
-    Setting,
-    check,
-    default_ways,
-    plan,
-    plan_sizes,
-    switches_of,
-)
+from mmnasfpn.benchmark.cases import Case, Setting, check, default_ways, plan, plan_sizes, switches_of
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, FPN, MMDET, OURS
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import MODELS
 from tests.conftest import REPO, run_python

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mmnasfpn.benchmark.cases import CONVOLUTIONS, FPN, MMDET, OURS, Case, NeckSize
+from mmnasfpn.benchmark.cases import Case, NeckSize
 from mmnasfpn.benchmark.measure import Measurement, measure, peak_memory
 from mmnasfpn.benchmark.report import draw, draw_sizes, sizes_to_markdown, to_markdown
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, FPN, MMDET, OURS
 
 CPU = torch.device('cpu')
 MEASUREMENTS = {

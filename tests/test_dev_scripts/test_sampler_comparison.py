@@ -5,11 +5,11 @@ import pytest
 from mmengine.config import Config
 from sampler_comparison import candidates, compare, draw_comparison, to_markdown
 
-from tests.conftest import REPO, run_python
+from tests.conftest import run_python
 from tests.test_search.conftest import no_graphs  # noqa: F401
+from tests.test_search.searches import MATCH
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
-MATCH = REPO / 'configs/nasfpn/search/match.py'
 
 
 def test_every_sampler_and_variant_searches_with_every_seed(tmp_path):

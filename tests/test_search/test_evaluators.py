@@ -1,4 +1,5 @@
 """Evaluators: what goes wrong with a trial is its outcome."""
+import contextlib
 import os
 import random
 import signal
@@ -44,16 +45,14 @@ def outcomes_of(evaluator, tmp_path, number, patience=60):
 
 
 @pytest.fixture
-def evaluator():
-    made = []
-    yield made.append
-    for one in made:
-        one.close()
+def closed():
+    """Close evaluators in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda evaluator: stack.enter_context(contextlib.closing(evaluator))
 
 
-def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, evaluator):
-    local = LocalEvaluator(reward(tmp_path), 2)
-    evaluator(local)
+def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, closed):
+    local = closed(LocalEvaluator(reward(tmp_path), 2))
     outcomes = outcomes_of(local, tmp_path, 3)
     assert {outcome.reward for outcome in outcomes.values()} == {EXPECTED}
     processes = {path.read_text() for path in (tmp_path / 'calls').iterdir()}
@@ -68,9 +67,8 @@ def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, 
     ('nan', 'the reward is nan, but must be a finite number'),
     ('infinite', 'the reward is inf'),
 ])
-def test_what_goes_wrong_with_a_trial_is_its_reason(what, words, tmp_path, evaluator):
-    local = LocalEvaluator(reward(tmp_path, {'0': what}), 1)
-    evaluator(local)
+def test_what_goes_wrong_with_a_trial_is_its_reason(what, words, tmp_path, closed):
+    local = closed(LocalEvaluator(reward(tmp_path, {'0': what}), 1))
     outcomes = outcomes_of(local, tmp_path, 2)
     assert outcomes[0].reward is None and words in outcomes[0].reason
     assert outcomes[1].reward == EXPECTED
@@ -83,32 +81,34 @@ def wait_until_gone(*processes):
         time.sleep(0.05)
 
 
-def test_a_trial_that_takes_too_long_is_killed_with_what_it_started_and_frees_its_gpu(
-        tmp_path, monkeypatch, evaluator):
-    monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
-    local = LocalEvaluator(reward(tmp_path, {'0': 'sleep beside a child'}), 1, trial_timeout=30)
-    evaluator(local)
+def start_beside_a_child(local, tmp_path):
+    """Start a trial that starts another process, and return both."""
     local.submit(0, GENOTYPE, tmp_path / '0')
     child = tmp_path / 'calls/child'
     while not (child.is_file() and child.read_text()):
         assert local.wait(0.05) == []
+    return int((tmp_path / 'calls/0').read_text()), int(child.read_text())
+
+
+def test_a_trial_that_takes_too_long_is_killed_with_what_it_started_and_frees_its_gpu(
+        tmp_path, monkeypatch, closed):
+    monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
+    local = closed(LocalEvaluator(reward(tmp_path, {'0': 'sleep beside a child'}), 1, trial_timeout=30))
+    processes = start_beside_a_child(local, tmp_path)
     local.trial_timeout = 0.1
     outcome, = local.wait(0.1)
     assert (outcome.number, outcome.reward, outcome.reason) == (
         0, None, 'it took longer than the time limit of 0.1 s (--trial-timeout)')
-    wait_until_gone(int((tmp_path / 'calls/0').read_text()), int(child.read_text()))
+    wait_until_gone(*processes)
     local.trial_timeout = None
     assert local._free == ['7'] and outcomes_of(local, tmp_path, 1)[0].reward == EXPECTED
 
 
 def test_closing_kills_what_runs_with_what_it_started(tmp_path):
     local = LocalEvaluator(reward(tmp_path, {'0': 'sleep beside a child'}), 1)
-    local.submit(0, GENOTYPE, tmp_path / '0')
-    child = tmp_path / 'calls/child'
-    while not (child.is_file() and child.read_text()):
-        assert local.wait(0.05) == []
+    processes = start_beside_a_child(local, tmp_path)
     local.close()
-    wait_until_gone(int((tmp_path / 'calls/0').read_text()), int(child.read_text()))
+    wait_until_gone(*processes)
 
 
 def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
@@ -120,11 +120,10 @@ def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
     assert local._context.get_start_method() == 'spawn'
 
 
-def test_a_process_sees_the_gpu_of_its_trial_from_its_start(tmp_path, monkeypatch, evaluator):
+def test_a_process_sees_the_gpu_of_its_trial_from_its_start(tmp_path, monkeypatch, closed):
     monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    local = LocalEvaluator(reward(tmp_path), 1)
-    evaluator(local)
+    local = closed(LocalEvaluator(reward(tmp_path), 1))
     outcomes_of(local, tmp_path, 1)
     assert "CUDA_VISIBLE_DEVICES='7'" in (tmp_path / '0/log.txt').read_text()
     assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
@@ -182,10 +181,10 @@ def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
     assert (tmp_path / 'calls/0').read_text() == str(os.getpid())
 
 
-def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, evaluator):
+def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, closed):
     pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    ray = RayEvaluator(reward(tmp_path, {'1': 'raise', '2': 'exit', '3': 'sleep'}), 1, trial_timeout=4)
-    evaluator(ray)
+    script = {'1': 'raise', '2': 'exit', '3': 'sleep'}
+    ray = closed(RayEvaluator(reward(tmp_path, script), 1, trial_timeout=4))
     outcomes = outcomes_of(ray, tmp_path / '%20?', 5, patience=120)
     assert [outcomes[trial].reward for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
     assert 'MemoryError: out of everything' in outcomes[1].reason

@@ -162,10 +162,14 @@ def test_of_several_that_find_a_dead_owner_at_once_one_wins(text, work_dir):
         assert names(work_dir) == []
 
 
-def test_the_tool_names_what_to_install_where_filelock_is_missing_or_old(tmp_path, tool_env):
-    (tmp_path / 'filelock.py').touch()
+@pytest.mark.parametrize(('module', 'words'), [
+    ('', 'this needs filelock'),
+    ('__version__ = "3.29.0"', 'a search needs filelock>=4.1, but 3.29.0 is installed')])
+def test_the_tool_names_what_to_install_where_filelock_is_missing_or_old(
+        module, words, tmp_path, tool_env):
+    (tmp_path / 'filelock.py').write_text(module)
     done = subprocess.run([sys.executable, 'tools/search.py', MATCH, '--work-dir', tmp_path / 'w'],
                           text=True, capture_output=True, cwd=REPO, check=False,
                           env={**tool_env, 'PYTHONPATH': f'{tmp_path}:{REPO}'})
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
-        1, "search.py: error: this needs filelock: pip install 'mmnasfpn[search]'")
+        1, f"search.py: error: {words}: pip install 'mmnasfpn[search]'")

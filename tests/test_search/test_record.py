@@ -25,7 +25,7 @@ in_each_storage = pytest.mark.usefixtures('each_storage')
 
 def open_record(tmp_path, owner='me', identity=None, **options):
     record = Record(STORAGE.format(tmp_path), SPACE, identity or dict(seed=0), owner, **options)
-    record.use(ControllerSampler(SPACE, 0, hidden_size=8))
+    record.study.sampler = ControllerSampler(SPACE, 0, hidden_size=8)
     return record
 
 

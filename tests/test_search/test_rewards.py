@@ -145,24 +145,16 @@ def test_a_training_that_diverges_is_an_error(tiny_config, tmp_path):
         train_and_evaluate(cfg, NASFPN, tmp_path / 'trial')
 
 
-@pytest.mark.parametrize('key', ['val_evaluator', 'train_dataloader'])
-def test_a_config_that_cannot_be_trained_or_evaluated_is_named(key, tiny_config):
+@pytest.mark.parametrize(('changes', 'error', 'words'), [
+    (dict(val_evaluator=None), ValueError, 'the config has no val_evaluator'),
+    (dict(train_dataloader=None), ValueError, 'the config has no train_dataloader'),
+    ({'val_dataloader.dataset': dict(type='mmdet.CocoDataset', data_root='/nowhere')},
+     FileNotFoundError, '/nowhere'),
+    ({'model.bbox_head.in_channels': 16}, ValueError, 'in_channels is 16')],
+    ids=['no evaluator', 'no data loader', 'no data', 'another head'])
+def test_what_cannot_be_trained_or_evaluated_is_named_before_the_search(
+        changes, error, words, tiny_config):
     cfg = load_config(str(tiny_config))
-    cfg[key] = None
-    with pytest.raises(ValueError, match=f'the config has no {key}'):
-        build_reward(cfg, SPACE).check()
-
-
-def test_missing_data_are_named_before_the_search(tiny_config):
-    cfg = load_config(str(tiny_config))
-    cfg.val_dataloader.dataset.type = 'mmdet.CocoDataset'
-    cfg.val_dataloader.dataset.data_root = '/nowhere'
-    with pytest.raises(FileNotFoundError, match='/nowhere'):
-        build_reward(cfg, SPACE).check()
-
-
-def test_a_head_that_does_not_fit_the_neck_is_named_before_the_search(tiny_config):
-    cfg = load_config(str(tiny_config))
-    cfg.model.bbox_head.in_channels = 16
-    with pytest.raises(ValueError, match='in_channels is 16'):
+    cfg.merge_from_dict(changes)
+    with pytest.raises(error, match=words):
         build_reward(cfg, SPACE).check()

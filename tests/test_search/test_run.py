@@ -95,22 +95,14 @@ def test_trials_of_a_work_dir_of_any_name_have_folders_there(tmp_path):
 
 
 @pytest.mark.parametrize(('what', 'words'), [
-    ('die', 'killed by SIGKILL'), ('raise', 'MemoryError'), ('nan', 'the reward is nan')])
-def test_a_worker_that_fails_once_is_a_failed_trial_and_a_retry(what, words, tmp_path):
-    summary = scripted_search(tmp_path, {'1': what}, 6, num_workers=1)
+    ('die', 'killed by SIGKILL'), ('raise', 'MemoryError'), ('nan', 'the reward is nan'),
+    ('sleep', 'it took longer than the time limit of 3 s (--trial-timeout)')])
+def test_a_worker_that_fails_or_hangs_once_is_a_failed_trial_and_a_retry(what, words, tmp_path):
+    summary = scripted_search(tmp_path, {'1': what}, 6, num_workers=1,
+                              trial_timeout=3 if what == 'sleep' else None)
     assert counts_of(summary) == (6, 6, 1, 0)
     failed, = (trial for trial in trials_of(tmp_path / 'w') if trial.state is TrialState.FAIL)
     assert words in failed.user_attrs['reason']
-    retry, = retries_of(failed, trials_of(tmp_path / 'w'))
-    assert retry.params == failed.params and retry.state is TrialState.COMPLETE
-
-
-def test_a_trial_that_hangs_is_killed_and_tried_again(tmp_path):
-    summary = scripted_search(tmp_path, {'1': 'sleep'}, 4, num_workers=1, trial_timeout=3)
-    assert counts_of(summary) == (4, 4, 1, 0)
-    failed, = (trial for trial in trials_of(tmp_path / 'w') if trial.state is TrialState.FAIL)
-    assert failed.user_attrs['reason'] == (
-        'it took longer than the time limit of 3 s (--trial-timeout)')
     retry, = retries_of(failed, trials_of(tmp_path / 'w'))
     assert retry.params == failed.params and retry.state is TrialState.COMPLETE
 
@@ -172,7 +164,6 @@ def test_several_drivers_draw_differently_with_every_sampler(tmp_path):
 def test_several_workers_at_once(tmp_path):
     start = time.monotonic()
     config = scripted_config(tmp_path, seconds=1.0)
-    import tests.test_search.rewards  # noqa: F401
     summary = search(config, tmp_path / 'w', 8, num_workers=4)
     assert summary['completed'] == 8
     calls = len(list((tmp_path / 'calls').iterdir()))
@@ -255,12 +246,6 @@ def test_bad_arguments_are_named(arguments, words, tmp_path):
         search(match_config(), tmp_path / 'w', 5, **arguments)
 
 
-def test_a_number_of_trials_that_is_none_is_named(tmp_path):
-    with pytest.raises(ValueError, match="num_trials is 'many'"):
-        search(match_config(num_trials='many'), tmp_path / 'w')
-    assert not (tmp_path / 'w').exists()
-
-
 def test_a_work_dir_that_cannot_be_is_named(tmp_path):
     (tmp_path / 'file').touch()
     for work_dir in (tmp_path / 'file', tmp_path / 'file/below'):
@@ -268,10 +253,13 @@ def test_a_work_dir_that_cannot_be_is_named(tmp_path):
             search(match_config(), work_dir, 5)
 
 
-def test_a_config_without_a_nasfpn_neck_is_refused(tmp_path):
-    cfg = load_config(str(REPO / 'configs/nasfpn/retinanet_r18-w16_fpn-64_7e_shapes.py'))
-    with pytest.raises(ValueError, match=r"type 'mmnasfpn\.FPN'.*'mmnasfpn\.NASFPN'"):
-        search(cfg, tmp_path / 'w')
+@pytest.mark.parametrize(('config', 'words'), [
+    (match_config(num_trials='many'), "num_trials is 'many'"),
+    (load_config(str(REPO / 'configs/nasfpn/retinanet_r18-w16_fpn-64_7e_shapes.py')),
+     r"type 'mmnasfpn\.FPN'.*'mmnasfpn\.NASFPN'")], ids=['number of trials', 'another neck'])
+def test_a_config_that_cannot_be_searched_is_refused_before_anything_is_written(config, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        search(config, tmp_path / 'w')
     assert not (tmp_path / 'w').exists()
 
 

@@ -1,5 +1,4 @@
 """The controller as an Optuna sampler, beside Optuna's own."""
-
 import optuna
 import pytest
 import torch
@@ -143,17 +142,10 @@ def test_it_leaves_the_global_random_state_and_the_threads_alone():
     (dict(lr='fast'), "lr is 'fast'"),
     (dict(entropy_weight=-1), 'entropy_weight is -1'),
     (dict(baseline_decay=2), 'baseline_decay is 2'),
+    (dict(learning_rate=1), "controller: .*'learning_rate'"),
+    (dict(name='grid'), "'grid'.*controller, random, tpe, nsgaii"),
 ])
-def test_arguments_out_of_range_are_named(arguments, words):
+def test_arguments_that_are_unknown_or_out_of_range_are_named(arguments, words):
+    name = arguments.pop('name', 'controller')
     with pytest.raises(ValueError, match=words):
-        ControllerSampler(SPACE, **arguments)
-
-
-def test_an_unknown_argument_of_the_controller_is_named():
-    with pytest.raises(ValueError, match="controller: .*'learning_rate'"):
-        make_sampler('controller', SPACE, 0, 0, dict(learning_rate=1))
-
-
-def test_an_unknown_sampler_is_named():
-    with pytest.raises(ValueError, match="'grid'.*controller, random, tpe, nsgaii"):
-        make_sampler('grid', SPACE, 0, 0)
+        make_sampler(name, SPACE, 0, 0, arguments)

@@ -105,7 +105,7 @@ def test_a_space_that_cannot_be_is_named(arguments, words):
 
 @pytest.mark.parametrize(('genotype', 'words'), [
     ('fpn', 'number of cells is 5, but must be 7'),
-    ('nasfpn_lite', 'levels is 3 to 6, but must be 3 to 7'),
+    ('nasfpn_lite', 'levels are 3 to 6, but must be 3 to 7'),
 ])
 def test_a_genotype_of_another_space_is_named(genotype, words):
     with pytest.raises(ValueError, match=f'not in the space: its {words}'):

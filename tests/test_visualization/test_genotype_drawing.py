@@ -11,7 +11,6 @@ from matplotlib.colors import to_rgb
 
 from mmnasfpn.genotypes import GENOTYPES, Genotype, MergingCell, get_genotype
 from mmnasfpn.visualization import graph_layout
-from mmnasfpn.visualization.connections import list_connections
 from mmnasfpn.visualization.genotype_drawing import (
     _BOXES_SCALE,
     BOX_WIDTH,
@@ -22,7 +21,7 @@ from mmnasfpn.visualization.genotype_drawing import (
     draw_graph,
     graph_figure,
 )
-from mmnasfpn.visualization.graph_layout import lay_out_graph
+from mmnasfpn.visualization.graph_layout import lay_out_graph, list_connections
 from tests.conftest import run_python
 from tests.strategies import genotypes
 
@@ -61,16 +60,16 @@ def distance(point, points):
 
 
 def check_graph(genotype):
-    layout = lay_out_graph(genotype)
-    assert [arrow.connection for arrow in layout.arrows] == list_connections(genotype)
-    for arrow in layout.arrows:
-        source, target = layout.dots[arrow.connection.source], layout.dots[arrow.connection.target]
-        for dot in layout.dots:
+    dots, arrows = lay_out_graph(genotype)
+    assert [arrow.connection for arrow in arrows] == list_connections(genotype)
+    for arrow in arrows:
+        source, target = dots[arrow.connection.source], dots[arrow.connection.target]
+        for dot in dots:
             gap = distance((dot.x, dot.y), arrow.points) - dot.radius
             assert gap > 0.02, f'{arrow.connection} touches {dot.node}'
         for dot, end in ((source, arrow.points[0]), (target, arrow.points[-1])):
             assert np.hypot(*(end - (dot.x, dot.y))) < dot.radius + 0.15
-    for one, other in combinations(layout.dots, 2):
+    for one, other in combinations(dots, 2):
         assert np.hypot(one.x - other.x, one.y - other.y) > one.radius + other.radius + 0.2
 
 
@@ -100,7 +99,7 @@ def test_where_no_smooth_curve_is_clean_a_stepped_one_is(monkeypatch, size):
 
 
 def test_rows_are_levels_with_the_finest_at_the_bottom_and_columns_are_the_order():
-    dots = lay_out_graph(NASFPN).dots
+    dots, _ = lay_out_graph(NASFPN)
     by_level = sorted(zip(NASFPN.node_levels, (dot.y for dot in dots), strict=True))
     assert all((one[0] < other[0]) == (one[1] < other[1]) for one, other in pairwise(by_level))
     assert [dot.x for dot in dots[:5]] == [0] * 5
@@ -109,7 +108,7 @@ def test_rows_are_levels_with_the_finest_at_the_bottom_and_columns_are_the_order
 
 @some_genotypes
 def test_boxes_stand_within_the_dots_that_arrows_pass(genotype):
-    for dot in lay_out_graph(genotype).dots:
+    for dot in lay_out_graph(genotype)[0]:
         box = _Box(0, 0, _rows_of_box(genotype, dot))
         corner = np.array([BOX_WIDTH / 2, box.edges[1]]) / _BOXES_SCALE
         assert np.hypot(*corner) < dot.radius + 0.02  # what check_graph leaves free
