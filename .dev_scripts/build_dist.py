@@ -1,4 +1,5 @@
 """Build a source archive and, from it, a wheel into dist/, and check that the wheel can be released."""
+import argparse
 import functools
 import os
 import re
@@ -29,7 +30,7 @@ def run(*command: str | Path, cwd: Path = REPO, **env: str) -> str:
 
 def build() -> Path:
     """Return the wheel, built from the source archive alone."""
-    for folder in (DIST, REPO / 'build'):  # may hold files that are gone since
+    for folder in (DIST, REPO / 'build'):  # may hold files that no longer exist
         shutil.rmtree(folder, ignore_errors=True)
     run('-c', f"from setuptools import build_meta; build_meta.build_sdist({str(DIST)!r})")
     archive, = DIST.glob('*.tar.gz')
@@ -59,6 +60,7 @@ def check_installed(wheel: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     wheel = build()
     names = zipfile.ZipFile(wheel).namelist()
     print('\n'.join(sorted(names)))

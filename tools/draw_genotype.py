@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('genotype', help=f"a name ({', '.join(sorted(GENOTYPES))}) or a .json file")
     parser.add_argument('--out', type=output_file(*SUFFIXES), required=True, metavar='FILE',
-                        help=f"picture to write ({', '.join(SUFFIXES)})")
+                        help=f"file to write ({', '.join(SUFFIXES)})")
     parser.add_argument('--style', choices=STYLES, default='graph', help='(%(default)s)')
     parser.add_argument('--title', help='text above the drawing (the name)')
     args = parser.parse_args()

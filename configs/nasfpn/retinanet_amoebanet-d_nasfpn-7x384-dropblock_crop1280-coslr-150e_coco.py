@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 model = dict(
-    # The authors pad every picture to the full square, after normalisation.
+    # The authors pad every image to the full square, after normalisation.
     data_preprocessor=dict(pad_size_divisor=1280),
     # The paper does not give the keep probability; 0.9 is usual.
     neck=dict(out_channels=384, dropblock_cfg=dict(keep_prob=0.9, block_size=3)),

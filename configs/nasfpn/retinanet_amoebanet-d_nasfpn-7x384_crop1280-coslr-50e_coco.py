@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 model = dict(
-    # The authors pad every picture to the full square, after normalisation.
+    # The authors pad every image to the full square, after normalisation.
     data_preprocessor=dict(pad_size_divisor=1280),
     neck=dict(out_channels=384),
     bbox_head=dict(in_channels=384, feat_channels=384))

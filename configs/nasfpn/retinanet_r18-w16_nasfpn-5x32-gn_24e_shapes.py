@@ -1,4 +1,4 @@
-# R-18 of width 16, 5 @ 32, with GN in neck and head, on generated shapes with 300 held-out pictures: the
+# R-18 of width 16, 5 @ 32, with GN in neck and head, on generated shapes with 300 held-out images: the
 # plain detector to compare the anytime one with.
 _base_ = './retinanet_r18-w16_nasfpn-7x32-gn_24e_shapes.py'
 

@@ -6,5 +6,5 @@ _base_ = [
     './_base_/runtime.py',
 ]
 
-# The authors pad every picture to the full square, after normalisation.
+# The authors pad every image to the full square, after normalisation.
 model = dict(data_preprocessor=dict(pad_size_divisor=640))

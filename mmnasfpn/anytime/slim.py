@@ -57,8 +57,8 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
         write_text(Path(config_out), plain_cfg.pretty_text)
     save_checkpoint(dict(meta=kept, state_dict=state_dict), out)
     parameters = sum(p.numel() for p in plain.parameters())
-    return (f'{out}: {parameters / 1e6:.2f} M parameters, the plain detector of {exit_stack} stacks: '
-            f'for the config with model.neck.stack_times={exit_stack}')
+    return (f'{out}: {parameters / 1e6:.2f} M parameters, the plain detector of exit {exit_stack}: for '
+            f'the config with model.neck.stack_times={exit_stack}')
 
 
 def slim_config(cfg: Config, exit_stack: int) -> Config:

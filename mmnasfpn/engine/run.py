@@ -12,6 +12,7 @@ from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import all_gather_object, init_dist, is_distributed, is_main_process
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
@@ -63,6 +64,8 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         raise UsageError(f'--resume is {resume!r}, which is a folder: name a checkpoint in it, e.g. '
                          f"{os.path.join(resume, 'epoch_1.pth')}, or, to go on from its last one, give "
                          '--work-dir with the folder and --resume without a value')
+    if isinstance(resume, str) and '://' not in resume and not Path(resume).is_file():
+        raise UsageError(f'--resume is {resume!r}, but there is no such file')
     if amp and dtype != 'fp32':
         raise UsageError(f'--amp is mixed precision of float16, and --dtype is {dtype}: leave one out')
     if amp:
@@ -76,6 +79,8 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
                              'config: the whole batch that the learning rate was chosen for')
         cfg.auto_scale_lr.enable = True
     _add_speed_hooks(cfg, channels_last, dtype)
+    _use_hook(cfg, 'checkpoint', dict(type='CheckpointHook', interval=1), CheckpointHook,
+              'mmnasfpn.AtomicCheckpointHook')
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True else resume
@@ -100,7 +105,8 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
             wrote from it.
         out (str | PathLike | None): Pickle to write all predictions to. Defaults to None.
         json_path (str | PathLike | None): JSON file to write the metrics to. Defaults to None.
-        show_dir (str | PathLike | None): Folder, below the work dir's run, to paint images into.
+        show_dir (str | PathLike | None): Folder, below the work dir's run, for images with
+            detections.
         show (bool): Show the images in a window. Defaults to False.
         wait_time (float): Seconds to show each image.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
@@ -138,8 +144,9 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
         _add_speed_hooks(cfg, channels_last, dtype, fuse)
     check_config(cfg, 'test')
     if show or show_dir:
-        _use_painting(cfg, draw=True, show=show, wait_time=wait_time,
-                      test_out_dir=None if show_dir is None else os.fspath(show_dir))
+        _use_hook(cfg, 'visualization', dict(type='mmdet.DetVisualizationHook'), DetVisualizationHook,
+                  'mmnasfpn.PaintHook', draw=True, show=show, wait_time=wait_time,
+                  test_out_dir=None if show_dir is None else os.fspath(show_dir))
     if tta:
         _use_tta(cfg)
     with trust_checkpoints(trust_checkpoint):
@@ -237,13 +244,17 @@ def _launch(cfg: Config) -> None:
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {}), 'device_ids': None}
 
 
-def _use_painting(cfg: Config, **options: Any) -> None:
-    """Let our hook paint in place of MMDetection's; one of the user's own stays."""
+def _use_hook(cfg: Config, name: str, default: dict[str, Any], theirs: type, ours: str,
+              **options: Any) -> None:
+    """Use our hook in place of MMEngine's or MMDetection's; a hook of the user's own stays."""
     hooks = cfg.get('default_hooks') or {}
-    hook = hooks.get('visualization') or dict(type='mmdet.DetVisualizationHook')
-    if class_of(HOOKS, hook, cfg) is DetVisualizationHook:
-        hook = {**hook, 'type': 'mmnasfpn.PaintHook'}
-    cfg.default_hooks = {**hooks, 'visualization': {**hook, **options}}
+    hook = hooks.get(name, default)
+    if hook is None and not options:  # turned off
+        return
+    hook = hook or default
+    if class_of(HOOKS, hook, cfg) is theirs:
+        hook = {**hook, 'type': ours}
+    cfg.default_hooks = {**hooks, name: {**hook, **options}}
 
 
 def _use_tta(cfg: Config) -> None:

@@ -114,8 +114,7 @@ def nas_fpn_of(cfg: Config) -> ConfigDict:
     neck = (cfg.get('model') or {}).get('neck')
     if not isinstance(neck, Mapping) or not issubclass(
             class_of(MODELS, neck, cfg), MODELS.get('mmnasfpn.NASFPN')):
-        kind = neck.get('type') if isinstance(neck, Mapping) else None
-        raise ValueError(f"the config's model.neck is of type {kind!r}, but a pyramid can only be "
-                         "searched for a neck of type 'mmnasfpn.NASFPN': the README says how to give "
-                         'your detector one')
+        found = f"is of type {neck.get('type')!r}" if isinstance(neck, Mapping) else 'is missing'
+        raise ValueError(f"the config's model.neck {found}, but a pyramid can only be searched for a "
+                         "neck of type 'mmnasfpn.NASFPN': the README shows a config with one")
     return neck

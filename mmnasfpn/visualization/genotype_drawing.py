@@ -57,7 +57,7 @@ def draw_graph(genotype: Genotype, out: str | os.PathLike[str], title: str | Non
     Args:
         genotype (Genotype): What to draw.
         out (str | PathLike): Picture to write, a ``.png``, ``.svg`` or ``.pdf``; its folder is
-            made. The picture grows with the genotype, about an inch per cell and level.
+            made. The drawing grows with the genotype, about an inch per cell and level.
         title (str | None): Text above the drawing. Defaults to None, for none.
 
     Raises:

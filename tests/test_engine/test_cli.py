@@ -82,6 +82,7 @@ def within(file, text, **names):
     ('train', ['TINY', '--work-dir', 'TINY'], 2, 'is a file: name a folder'),
     ('train', ['TINY', '--amp', '--dtype', 'bf16'], 2, 'leave one out'),
     ('train', ['TINY', '--resume', 'FOLDER.json'], 2, "--resume is 'FOLDER.json', which is a folder"),
+    ('train', ['TINY', '--resume', 'none.pth'], 2, "--resume is 'none.pth', but there is no such file"),
     ('train', ['EMPTY.py'], 1, 'model is missing in the config'),
     ('test', ['TINY', 'FOLDER.json'], 1, "is 'FOLDER.json', but that is a folder"),
     ('test', ['TINY', 'none.pth'], 1, "is 'none.pth', but there is no such file"),

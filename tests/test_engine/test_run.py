@@ -47,6 +47,26 @@ def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, output):
         run.evaluate(cfg, 'a.json', json_path=str(tmp_path / output))
 
 
+@pytest.mark.parametrize(('hooks', 'expected'), [
+    (None, dict(type='mmnasfpn.AtomicCheckpointHook', interval=1)),
+    (dict(checkpoint=dict(type='CheckpointHook', interval=3)),
+     dict(type='mmnasfpn.AtomicCheckpointHook', interval=3)),
+    (dict(checkpoint=dict(type='EMAHook')), dict(type='EMAHook')),  # stands for one of the user's own
+    (dict(checkpoint=None), None)])
+def test_checkpoints_survive_a_kill_whatever_the_config(monkeypatch, hooks, expected):
+    class BuiltError(Exception):
+        pass
+
+    def build_runner(cfg, *_, **__):
+        assert cfg.default_hooks['checkpoint'] == expected
+        raise BuiltError
+
+    monkeypatch.setattr(run, 'build_runner', build_runner)
+    monkeypatch.setattr(run, 'check_config', lambda *_: None)
+    with pytest.raises(BuiltError):
+        run.train(Config(dict(default_hooks=hooks) if hooks else {}))
+
+
 def test_each_part_of_a_data_set_gets_the_pipeline_of_test_time_augmentation():
     def part(size):
         return dict(type='CocoDataset', pipeline=[dict(type='Resize', scale=size), dict(type='Pack')])

@@ -66,7 +66,7 @@ def test_a_target_of_another_space_is_refused():
     (dict(reward=dict(type='Nothing')), "reward: type is 'Nothing', but .*GenotypeMatch, ProxyTask"),
     (dict(reward=dict(type='GenotypeMatch')), "reward: .*missing 1 required.*'target'"),
     (dict(reward=dict(type='GenotypeMatch', target='nasfpn', tarbet=1)), "reward: .*'tarbet'"),
-    (dict(), "model.neck is of type None.*'mmnasfpn.NASFPN'"),
+    (dict(), "model.neck is missing.*'mmnasfpn.NASFPN'"),
     (dict(model=dict(neck=dict(type='mmdet.FPN'))), "model.neck is of type 'mmdet.FPN'"),
     (dict(model=dict(neck=dict(type='NASFPN')), default_scope='mmdet'),
      "of type 'NASFPN', but .*'mmnasfpn.NASFPN'"),

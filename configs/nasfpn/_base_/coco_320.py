@@ -1,5 +1,5 @@
 # COCO at 320x320 for the Lite models, as the object detection API prepares it: a crop of at least three
-# quarters of the picture, then resized to the square without keeping its ratio.
+# quarters of the image, then resized to the square without keeping its ratio.
 _base_ = 'mmdet::_base_/datasets/coco_detection.py'
 
 image_size = (320, 320)

@@ -1,4 +1,4 @@
-# Generated shapes of 128x128 pixels. A process loads its pictures itself, so that several can share the
+# Generated shapes of 128x128 pixels. A process loads its images itself, so that several can share the
 # cores.
 _base_ = './shapes.py'
 

@@ -1,5 +1,5 @@
 # The paper's proxy task (section 4.2): ResNet-10, 3 @ 256, 512x512, 10 epochs in batches of 64, and the
-# AP on 7,392 pictures of train2017 that are held out. They are chosen, once, by
+# AP on 7,392 images of train2017 that are held out. They are chosen, once, by
 #     python tools/split_coco.py data/coco/annotations/instances_train2017.json
 _base_ = ['../_base_/retinanet_r50_nasfpn.py', '../_base_/coco_crop640.py', '../_base_/schedule_50e.py',
           '../_base_/runtime.py']
@@ -34,7 +34,7 @@ model = dict(
 
 train_cfg = dict(max_epochs=10, val_interval=10)
 param_scheduler = [
-    # The first epoch, 110,895 pictures in batches of 64, from 0.0067.
+    # The first epoch, 110,895 images in batches of 64, from 0.0067.
     dict(type='LinearLR', start_factor=0.0067 / 0.08, by_epoch=False, begin=0, end=1733),
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=10, milestones=[8], gamma=0.1),
 ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv import LoadImageFromFile
+from mmdet.engine.hooks import DetVisualizationHook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.visualization import Visualizer
 from PIL import Image
@@ -14,7 +15,7 @@ from torch.utils.data import ConcatDataset
 
 from mmnasfpn.datasets import make_shapes
 from mmnasfpn.engine.hooks.paint import PaintHook
-from mmnasfpn.engine.run import _use_painting, evaluate, load_config
+from mmnasfpn.engine.run import _use_hook, evaluate, load_config
 
 
 class Images(list):
@@ -125,5 +126,6 @@ def test_an_image_is_painted_under_a_name_that_can_be_written(tmp_path, name, pa
 def test_a_hook_of_the_users_own_stays(hook, kind, tiny_config):
     cfg = load_config(str(tiny_config))
     cfg.default_hooks.visualization = hook
-    _use_painting(cfg, draw=True)
+    _use_hook(cfg, 'visualization', dict(type='mmdet.DetVisualizationHook'), DetVisualizationHook,
+              'mmnasfpn.PaintHook', draw=True)
     assert cfg.default_hooks.visualization == {**(hook or {}), 'type': kind, 'draw': True}
