@@ -95,7 +95,7 @@ def config_parser(description: str | None, is_run: bool = True,
     """
     parser = argparse.ArgumentParser(description=description)
     if default is None:
-        parser.add_argument('config', help='path of the config')
+        parser.add_argument('config', help="path of the config, or the file's name of one of ours")
     else:
         parser.add_argument('config', nargs='?', default=str(OUR_CONFIGS / f'{default}.py'),
                             help=f'path of the config ({default})')

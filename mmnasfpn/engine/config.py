@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
 
+from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.errors import ConfigError, UsageError
 
 
@@ -18,7 +19,7 @@ def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] |
     """Read a config and put the options of a command line into it.
 
     Args:
-        path (str | PathLike): Path of the config.
+        path (str | PathLike): Path of the config, or the file's name of one of ours.
         work_dir (str | PathLike | None): Where to write. Defaults to the config's own ``work_dir``, and
             without one to ``work_dirs/<name of the config>``.
         cfg_options (Mapping | None): Overrides, ``{'a.b.c': value}``. Defaults to None.
@@ -32,6 +33,8 @@ def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] |
         UsageError: If the overrides do not fit it.
     """
     path = os.fspath(path)
+    if not os.path.exists(path) and (OUR_CONFIGS / path).is_file():
+        path = str(OUR_CONFIGS / path)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is a program

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmnasfpn.engine import run
 from mmnasfpn.engine.preflight import DataReport
 from mmnasfpn.errors import UsageError
+from tests.conftest import DEMO_CONFIG
 
 
 @pytest.fixture
@@ -65,6 +66,13 @@ def test_checkpoints_survive_a_kill_whatever_the_config(monkeypatch, hooks, expe
     monkeypatch.setattr(run, 'check_config', lambda *_: None)
     with pytest.raises(BuiltError):
         run.train(Config(dict(default_hooks=hooks) if hooks else {}))
+
+
+def test_a_config_of_ours_is_found_by_the_name_of_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run.load_config(DEMO_CONFIG.name).model == run.load_config(DEMO_CONFIG).model
+    (tmp_path / DEMO_CONFIG.name).write_text('model = dict(type="A")')  # which comes first
+    assert run.load_config(DEMO_CONFIG.name).model.type == 'A'
 
 
 def test_each_part_of_a_data_set_gets_the_pipeline_of_test_time_augmentation():
