@@ -2,6 +2,7 @@
 import functools
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,10 +39,14 @@ def run_python(*arguments, env, cwd=REPO):
 
 
 def run_tool_here(monkeypatch, tool, *arguments):
-    """Run a tool in this process, which has imported PyTorch and MMDetection already."""
-    path = str(REPO / f'tools/{tool}.py')
+    """Run a tool or script in this process, which has imported PyTorch and MMDetection already."""
+    path = str(next(REPO.glob(f'*tools/{tool}.py'), REPO / f'.dev_scripts/{tool}.py'))
     monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
-    runpy.run_path(path, run_name='__main__')
+    handler = signal.getsignal(signal.SIGTERM)  # which a search replaces
+    try:
+        runpy.run_path(path, run_name='__main__')
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

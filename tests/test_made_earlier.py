@@ -3,10 +3,7 @@ import contextlib
 import copy
 import json
 import re
-import runpy
-import signal
 import sqlite3
-import sys
 import tarfile
 from types import SimpleNamespace
 
@@ -19,7 +16,7 @@ from mmengine.registry import HOOKS, MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
 import mmnasfpn  # noqa: F401
-from tests.conftest import REPO
+from tests.conftest import REPO, run_tool_here
 
 DATA = REPO / 'tests/data/made_earlier'
 OUTPUTS = dict(np.load(DATA / 'outputs.npz'))
@@ -74,15 +71,6 @@ def check_outputs(model, name, expected_exit, exit_stack=None):
     np.testing.assert_allclose(outputs, OUTPUTS[f'{name}/{expected_exit}'], rtol=1e-4, atol=1e-4)
 
 
-def run_tool(monkeypatch, name, *arguments):
-    monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        runpy.run_path(str(REPO / f'tools/{name}.py'), run_name='__main__')
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.mark.parametrize('name', NAMES)
 def test_checkpoints_of_earlier_versions_predict_the_same_at_every_exit(name, files, configs):
     model = build(configs[name])
@@ -106,7 +94,7 @@ def test_checkpoints_of_earlier_versions_are_cut_to_their_first_exit(name, files
                                                                      monkeypatch):
     exit_stack = EXITS[name][0]
     (tmp_path / 'c.py').write_text(f'default_scope = "mmdet"\nmodel = {configs[name].model.to_dict()!r}')
-    run_tool(monkeypatch, 'slim', tmp_path / 'c.py', files / f'{name}.pth', tmp_path / 'plain.pth',
+    run_tool_here(monkeypatch, 'slim', tmp_path / 'c.py', files / f'{name}.pth', tmp_path / 'plain.pth',
              '--exit', exit_stack)
     cfg = copy.deepcopy(configs[name])
     cfg.model.type = 'mmdet.SingleStageDetector'
@@ -123,7 +111,7 @@ def test_a_search_begun_by_an_earlier_version_goes_on_with_the_same_draws(files,
     monkeypatch.chdir(files)
     with contextlib.closing(sqlite3.connect('search/search.db')) as database:
         assert database.execute('SELECT count(*) FROM trials').fetchone() == (8,)
-    run_tool(monkeypatch, 'search', 'search.py', '--work-dir', 'search', '--trials', len(expected),
+    run_tool_here(monkeypatch, 'search', 'search.py', '--work-dir', 'search', '--trials', len(expected),
              '--seed', 5)
     study = optuna.load_study(study_name='nasfpn-search', storage='sqlite:///search/search.db')
     assert expected == [dict(reward=trial.value, actions=list(trial.params.values()))

@@ -26,13 +26,14 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-from mmnasfpn.engine.config import load_config
+from mmnasfpn.engine.config import find_config, load_config
 from mmnasfpn.genotypes import get_genotype
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('configs', nargs='+', help='paths of the configs, of different names')
+    parser.add_argument('configs', nargs='+', help="paths of the configs, of different names, or the "
+                                                   "file's names of some of ours")
     parser.add_argument('--genotypes', nargs='+', default=[], metavar='GENOTYPE',
                         help='train the config, a single one, with each of these: names or .json files')
     parser.add_argument('--random-genotypes', type=whole_number(0), default=0, metavar='N',
@@ -52,6 +53,7 @@ def parse_args() -> argparse.Namespace:
                         help='write the table, between the marks of a file that exists')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the runs')
     args = parser.parse_args()
+    args.configs = [find_config(config) for config in args.configs]
     names = [Path(config).stem for config in args.configs]
     if len(set(names)) < len(names):
         parser.error(f'configs: two have the same name among {names}')

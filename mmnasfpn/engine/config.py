@@ -14,6 +14,12 @@ from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.errors import ConfigError, UsageError
 
 
+def find_config(path: str | os.PathLike[str]) -> str:
+    """Return the path of a config, which may be the file's name of one of ours."""
+    ours = OUR_CONFIGS / path
+    return str(ours) if not os.path.exists(path) and ours.is_file() else os.fspath(path)
+
+
 def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] | None = None,
                 cfg_options: Mapping[str, Any] | None = None, launcher: str = 'none') -> Config:
     """Read a config and put the options of a command line into it.
@@ -32,9 +38,7 @@ def load_config(path: str | os.PathLike[str], work_dir: str | os.PathLike[str] |
         ConfigError: If it cannot be read.
         UsageError: If the overrides do not fit it.
     """
-    path = os.fspath(path)
-    if not os.path.exists(path) and (OUR_CONFIGS / path).is_file():
-        path = str(OUR_CONFIGS / path)
+    path = find_config(path)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is a program

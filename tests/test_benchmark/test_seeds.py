@@ -1,7 +1,5 @@
 """The comparison over seeds: what is trained, what is kept, what the table says."""
 import json
-import runpy
-import sys
 
 import pytest
 from mmengine.config import Config
@@ -10,7 +8,7 @@ from mmnasfpn.benchmark import seeds as module
 from mmnasfpn.benchmark.seeds import Run, draw_seeds, to_markdown, train_seeds
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace
-from tests.conftest import DEMO_CONFIG, REPO, run_python
+from tests.conftest import DEMO_CONFIG, REPO, run_python, run_tool_here
 
 # Stands in for tools/train.py: seed 3 fails, seed 2 detects nothing in the end, others get an AP.
 TRAIN = '''
@@ -103,11 +101,9 @@ def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env
 def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, monkeypatch):
     work_dir, calls = train
     (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())
-    monkeypatch.setattr(sys, 'argv', [
-        'compare_seeds.py', str(tiny_config), '--genotypes', str(tmp_path / 'best.json'), 'fpn',
-        '--random-genotypes', '2', '--seeds', '0', '1', '--work-dir', str(work_dir), '--json',
-        str(tmp_path / 's.json')])
-    runpy.run_path(str(REPO / 'tools/compare_seeds.py'), run_name='__main__')
+    run_tool_here(monkeypatch, 'compare_seeds', tiny_config, '--genotypes', tmp_path / 'best.json',
+                  'fpn', '--random-genotypes', 2, '--seeds', 0, 1, '--work-dir', work_dir, '--json',
+                  tmp_path / 's.json')
     names = ['best', 'fpn', 'random_0', 'random_1']
     runs = json.loads((tmp_path / 's.json').read_text())
     assert [(run['config'], run['seed']) for run in runs] == [(n, s) for n in names for s in (0, 1)]
@@ -124,12 +120,12 @@ def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, m
     ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
     (['a/x.py', 'b/x.py'], 'same name'),
     (['nosuch.py'], 'no file nosuch.py'),
+    ([DEMO_CONFIG.name, '--genotypes', 'fpm'], "genotype is 'fpm'"),  # one of ours, found by its name
     ([__file__, '--jobs', '0'], 'argument --jobs'),
     ([__file__, '--seeds', '1', '1'], 'different numbers'),
     ([__file__, '--markdown', str(REPO / 'README.md')], 'lacks the lines'),
 ])
 def test_wrong_arguments_are_named_before_anything_is_trained(arguments, words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['compare_seeds.py', *arguments])
     with pytest.raises(SystemExit):
-        runpy.run_path(str(REPO / 'tools/compare_seeds.py'), run_name='__main__')
+        run_tool_here(monkeypatch, 'compare_seeds', *arguments)
     assert words in capsys.readouterr().err

@@ -2,8 +2,6 @@
 import argparse
 import json
 import re
-import runpy
-import sys
 from functools import cache
 
 import pytest
@@ -24,7 +22,7 @@ from tradeoff import FIGURE_8, FIGURE_9, draw_figure_8, draw_figure_9, figure_ro
 
 from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import markdown_file
-from tests.conftest import REPO, run_python
+from tests.conftest import REPO, run_python, run_tool_here
 
 CONFIGS = REPO / 'configs/nasfpn'
 PAPER = read_table_1()
@@ -177,9 +175,8 @@ def test_rows_are_found_by_id_by_config_and_by_all():
 def test_wrong_arguments_of_the_tool_are_named_before_anything_is_counted(
         arguments, words, monkeypatch, capsys):
     monkeypatch.chdir(REPO)
-    monkeypatch.setattr(sys, 'argv', ['paper_table.py', *arguments])
     with pytest.raises(SystemExit):
-        runpy.run_path('tools/paper_table.py', run_name='__main__')
+        run_tool_here(monkeypatch, 'paper_table', *arguments)
     assert re.search(words, capsys.readouterr().err, re.DOTALL)
 
 
@@ -188,9 +185,8 @@ def test_wrong_counts_of_the_plot_are_named(text, tmp_path, monkeypatch, capsys)
     path = tmp_path / 'counts.json'
     if text is not None:
         path.write_text(text)
-    monkeypatch.setattr(sys, 'argv', ['plot_tradeoff.py', '--counts', str(path)])
     with pytest.raises(SystemExit):
-        runpy.run_path(str(REPO / '.dev_scripts/plot_tradeoff.py'), run_name='__main__')
+        run_tool_here(monkeypatch, 'plot_tradeoff', '--counts', path)
     assert 'counts.json is not what paper_table.py --json writes' in capsys.readouterr().err
 
 

@@ -2,7 +2,6 @@
 import argparse
 import errno
 import re
-import runpy
 import subprocess
 import sys
 from collections import OrderedDict
@@ -32,7 +31,7 @@ from mmnasfpn.engine.user_errors import concerns_one_process, config_errors, is_
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search.run import SearchFailed
-from tests.conftest import REPO
+from tests.conftest import REPO, run_tool_here
 
 NECK = dict(type='mmnasfpn.NASFPN', in_channels=[8, 8, 8], out_channels=8, num_outs=5, stack_times=1)
 
@@ -46,10 +45,8 @@ def run(monkeypatch, tmp_path):
         monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
     def run_one(tool, *arguments):
-        path = next(REPO.glob(f'*tools/{tool}.py'), REPO / f'.dev_scripts/{tool}.py')
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, arguments)])
         try:
-            runpy.run_path(str(path), run_name='__main__')
+            run_tool_here(monkeypatch, tool, *arguments)
         except SystemExit as end:
             return end.code
         return 0
