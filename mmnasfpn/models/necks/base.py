@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
+from mmnasfpn.models.batch_norm import without_counter
 
 #: Batch normalisation as the authors run it: TensorFlow's momentum 0.997, epsilon 1e-4.
 AUTHORS_NORM_CFG: Mapping[str, Any] = MappingProxyType(dict(type='BN', momentum=0.003, eps=1e-4))
@@ -39,7 +40,7 @@ def build_conv(in_channels: int, out_channels: int, kernel_size: int,
         warnings.filterwarnings('ignore', 'Unnecessary conv bias')  # those who ask know
         conv = kind(in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2,
                     bias=bias_under_norm or norm_cfg is None,
-                    norm_cfg=None if norm_cfg is None else dict(norm_cfg), act_cfg=None,
+                    norm_cfg=None if norm_cfg is None else without_counter(norm_cfg), act_cfg=None,
                     **no_norm_between)
     if separable:  # the pointwise convolution's bias is enough
         conv.depthwise_conv.conv.register_parameter('bias', None)

@@ -7,6 +7,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping
+from mmnasfpn.models.batch_norm import without_counter
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.ops import upsample
 from mmnasfpn.registry import MODELS
@@ -62,7 +63,7 @@ class FPN(PyramidNeck):
             build_conv(out_channels, out_channels, 3, None, separable, stride=2)
             for _ in range(num_outs - len(used)))
         self.norms = nn.ModuleList(
-            build_norm_layer(dict(norm_cfg), out_channels)[1] for _ in range(num_outs))
+            build_norm_layer(without_counter(norm_cfg), out_channels)[1] for _ in range(num_outs))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Make the pyramid; takes and returns maps as :meth:`NASFPN.forward` does."""
