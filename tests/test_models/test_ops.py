@@ -45,12 +45,21 @@ def test_downsample_gives_gradients_as_max_pooling_does(size, steps, memory_form
     assert torch.equal(ours.grad, theirs.grad)
 
 
-def test_downsample_keeps_little_for_the_backward_pass():
+@pytest.mark.parametrize(('memory_efficient', 'num_bytes'), [
+    (True, 4), (None, 4), (False, 4 * 4 + 8)])  # PyTorch's: four values and a position of eight bytes
+def test_downsample_keeps_little_for_the_backward_pass_where_asked_and_on_a_cpu(
+        memory_efficient, num_bytes):
     kept = []
     x = torch.rand(1, 4, 32, 32).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes), lambda _: None):
-        downsample(x, 1)
-    assert sum(kept) == 2 * x.numel() / 4  # two bytes for each value that is left
+        downsample(x, 1, memory_efficient)
+    assert sum(kept) == num_bytes * x.numel() / 4
+
+
+def test_downsample_is_pytorchs_own_on_other_devices():
+    x = torch.rand(1, 4, 32, 32, device='meta').requires_grad_()
+    assert 'MaxPool2D' in downsample(x, 1).grad_fn.name()
+    assert downsample(x, 1, memory_efficient=True).grad_fn.name() == '_MaxPoolBackward'
 
 
 @pytest.mark.parametrize('steps', [1, 2, 3, 4, 5])
@@ -80,8 +89,8 @@ def test_global_pooling_gates_the_fine_map_by_the_maximum_of_the_coarse_one():
 def test_the_merge_operations_of_all_variants_are_called_alike(variant, op):
     coarse, fine = torch.randn(2, 2, 3, 4, 4)
     merge = VARIANTS[variant].merge_ops[op]
-    assert torch.equal(merge(coarse, fine, coarse.amax(dim=(2, 3), keepdim=True)),
-                       merge(coarse, fine, None))
+    torch.testing.assert_close(merge(coarse[..., :2, :2], fine, 1),
+                               merge(upsample(coarse[..., :2, :2], 1, (4, 4)), fine))
 
 
 def test_ops_leave_their_inputs_alone():
@@ -89,3 +98,57 @@ def test_ops_leave_their_inputs_alone():
     before = a.clone(), b.clone()
     sum_maps(a, b), global_pooling(a, b), downsample(a, 1), upsample(a, 1, (7, 7))
     assert torch.equal(a, before[0]) and torch.equal(b, before[1])
+
+
+def plain_merge(coarse, fine, steps, is_gated):
+    """Merge by PyTorch's operations alone."""
+    maximum = coarse.flatten(2).max(dim=2).values[..., None, None]
+    if steps:
+        coarse = F.interpolate(coarse, scale_factor=2**steps)[..., :fine.shape[-2], :fine.shape[-1]]
+    return coarse + (fine * maximum.sigmoid() if is_gated else fine)
+
+
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('steps', [0, 1, 2, 3])
+@pytest.mark.parametrize('size', [(16, 24), (13, 9), (1, 5)])
+@pytest.mark.parametrize('on_blocks', [False, True])
+@pytest.mark.parametrize('merge', [sum_maps, global_pooling])
+def test_merging_gives_values_and_gradients_as_pytorchs_operations_do(
+        merge, on_blocks, size, steps, layout, monkeypatch):
+    monkeypatch.setattr('mmnasfpn.models.ops.merge.runs_fast_on_blocks', lambda x: on_blocks)
+    torch.manual_seed(0)
+    rows, columns = (-(-n // 2**steps) for n in size)
+    # Few values, so that maps have several maxima.
+    coarse = torch.randint(5, (2, 3, rows, columns)).double().contiguous(memory_format=layout)
+    fine = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=layout)
+    ours, theirs = ([x.clone().requires_grad_() for x in (coarse, fine)] for _ in range(2))
+    found = merge(*ours, steps)
+    expected = plain_merge(*theirs, steps, merge is global_pooling)
+    torch.testing.assert_close(found, expected)
+    if rows * columns > 1:  # one position has no layout
+        assert found.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(merge(coarse, fine, steps), expected)  # nothing to differentiate
+    grad = torch.randn_like(expected)
+    for x, y in zip(torch.autograd.grad(found, ours, grad), torch.autograd.grad(expected, theirs, grad),
+                    strict=True):
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize('wanted', [0, 1])
+def test_global_pooling_gives_a_gradient_to_one_map_alone(wanted):
+    maps = [torch.randn(1, 2, 2, 2), torch.randn(1, 2, 4, 4)]
+    maps[wanted].requires_grad_()
+    found, = torch.autograd.grad(global_pooling(*maps, 1).sum(), maps[wanted])
+    expected, = torch.autograd.grad(plain_merge(*maps, 1, True).sum(), maps[wanted])
+    torch.testing.assert_close(found, expected)
+
+
+def test_maps_of_several_types_are_merged_in_the_widest(monkeypatch):
+    monkeypatch.setattr('mmnasfpn.models.ops.merge.runs_fast_on_blocks', lambda x: True)
+    coarse = torch.randn(1, 2, 2, 2).bfloat16().requires_grad_()
+    fine = torch.randn(1, 2, 4, 4).requires_grad_()
+    for merge in (sum_maps, global_pooling):
+        merged = merge(coarse, fine, 1)
+        assert merged.dtype == torch.float32
+        grads = torch.autograd.grad(merged.sum(), [coarse, fine])
+        assert [grad.dtype for grad in grads] == [torch.bfloat16, torch.float32]

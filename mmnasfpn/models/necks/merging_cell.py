@@ -34,19 +34,20 @@ class MergingCellModule(BaseModule):
         self.input_levels = tuple(input_levels)
         rules = get_variant(variant)
         self.merge = rules.merge_ops[op]
+        self.upsampling_steps = max(0, *input_levels, level) - level if rules.is_aligned else 0
         self.conv = build_conv(channels, channels, 3, norm_cfg, separable,
                                bias_under_norm=rules.has_conv_bias)
         self.drop_block = None if dropblock_cfg is None else DropBlock(**dropblock_cfg)
 
-    def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor] = (),
-                maximum: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor] = ()) -> Tensor:
         """Merge the inputs.
 
         Args:
-            inputs (Sequence[Tensor]): The maps, (N, C, H, W), each resized to the cell's level.
+            inputs (Sequence[Tensor]): The maps, (N, C, H, W), each resized to the cell's level; but with
+                ``variant='authors'`` the coarser of two stays at its own level where that is above the
+                cell's, which upsamples it.
             loose_ends (Sequence[Tensor]): Maps of the cell's own level that are added before
                 the ReLU, (N, C, H, W).
-            maximum (Tensor | None): For ``'gp'``, the maximum of the coarse input, where it is known.
 
         Returns:
             Tensor: Shape (N, C, H, W), without a ReLU: the next cell starts with its own.
@@ -56,7 +57,7 @@ class MergingCellModule(BaseModule):
             coarse, fine = inputs
             if self.input_levels[0] < self.input_levels[1]:
                 coarse, fine = fine, coarse
-            merged = self.merge(coarse, fine, maximum)
+            merged = self.merge(coarse, fine, self.upsampling_steps)
         for x in loose_ends:
             merged = merged + x
         # In place where the map is this cell's own: nothing needs what it was before.

@@ -48,6 +48,10 @@ class NASFPN(PyramidNeck):
             rounding down, maps are resized by their sizes, and merging convolutions have a bias.
         with_cp (bool): Checkpoint activations: each stack runs again in the backward pass, for less
             memory and more time. Defaults to False.
+        memory_efficient_pooling (bool | None): For the backward pass, max pooling keeps the positions of
+            the maxima in four bytes each, and not, as PyTorch's does, in eight and the map that is
+            pooled. No effect with ``variant='mmdet'``. Defaults to None: on a CPU. On a GPU, its two
+            operations more for each pooling take longer.
         norm_cfg (Mapping | None): Normalisation after each convolution; None for none.
             Defaults to the authors' batch normalisation. Its momentum needs thousands of steps;
             for runs of a few hundred give ``dict(type='BN')``.
@@ -72,6 +76,7 @@ class NASFPN(PyramidNeck):
                  separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None,
                  variant: str = 'authors', with_cp: bool = False,
+                 memory_efficient_pooling: bool | None = None,
                  norm_cfg: Mapping[str, Any] | None = AUTHORS_NORM_CFG,
                  init_cfg: Mapping[str, Any] | Sequence | None = XAVIER_INIT_CFG) -> None:
         super().__init__(in_channels, out_channels, num_outs, start_level, end_level, init_cfg)
@@ -87,6 +92,7 @@ class NASFPN(PyramidNeck):
         self.stack_times = stack_times
         self.variant = variant
         self.with_cp = with_cp
+        self.memory_efficient_pooling = memory_efficient_pooling
         rules = get_variant(variant)
         self._coarser = rules.coarser
         self.laterals = nn.ModuleList(
@@ -97,7 +103,8 @@ class NASFPN(PyramidNeck):
             if rules.has_coarser_convs else nn.Identity()
             for _ in range(num_outs - len(self.laterals)))
         self.pyramids = nn.ModuleList(
-            PyramidNetwork(self.genotype, out_channels, norm_cfg, separable, dropblock_cfg, variant)
+            PyramidNetwork(self.genotype, out_channels, norm_cfg, separable, dropblock_cfg, variant,
+                           memory_efficient_pooling)
             for _ in range(stack_times))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -135,5 +142,6 @@ class NASFPN(PyramidNeck):
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         maps = [self._run(lateral, x) for lateral, x in zip(self.laterals, inputs, strict=True)]
         for conv in self.coarser_convs:
-            maps.append(self._coarser(conv(maps[-1])))  # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
+            # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
+            maps.append(self._coarser(conv(maps[-1]), self.memory_efficient_pooling))
         return tuple(maps)

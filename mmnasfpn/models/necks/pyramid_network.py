@@ -29,11 +29,12 @@ class PyramidNetwork(BaseModule):
     def __init__(self, genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str],
                  channels: int, norm_cfg: Mapping[str, Any] | None, separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None, variant: str = 'authors',
-                 init_cfg: dict | None = None) -> None:
+                 memory_efficient_pooling: bool | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.genotype = get_genotype(genotype)
         rules = get_variant(variant)
         self._resample = rules.resample
+        self.memory_efficient_pooling = memory_efficient_pooling
         self._steps = schedule(self.genotype, rules.is_aligned)
         self.cells = nn.ModuleList(
             MergingCellModule(cell.level, cell.op,
@@ -56,17 +57,14 @@ class PyramidNetwork(BaseModule):
         # By node and level: each node at its own level and at those that it was resized to.
         maps = {(node, level): x
                 for node, (level, x) in enumerate(zip(self.genotype.levels, inputs, strict=True))}
-        maxima: dict[int, Tensor] = {}  # of nodes, (N, C, 1, 1)
         for index, (cell, module, step) in enumerate(
                 zip(self.genotype.cells, self.cells, self._steps, strict=True)):
             for node, source, level in step.resizes:
-                maps[node, level] = self._resample(maps[node, source], level - source, sizes[level])
-            if step.pool:
-                maxima[step.pool[0]] = maps[step.pool].amax(dim=(2, 3), keepdim=True)
+                maps[node, level] = self._resample(
+                    maps[node, source], level - source, sizes[level], self.memory_efficient_pooling)
             maps[len(inputs) + index, cell.level] = module(
-                [maps[node, cell.level] for node in cell.inputs],
-                [maps[node, cell.level] for node in self.genotype.loose_ends[index]],
-                maxima[step.pool[0]] if step.pool else None)
+                [maps[taken] for taken in step.inputs],
+                [maps[node, cell.level] for node in self.genotype.loose_ends[index]])
             for taken in step.last_uses:
                 del maps[taken]
         return tuple(maps[node, level] for level, node in self.genotype.output_nodes.items())

@@ -1,14 +1,22 @@
 """The binary operations of a merging cell (section 3.1, Figure 4), all called alike."""
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mmnasfpn.models.ops.resample import is_graph_made, upsample
 
 
-def sum_maps(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
-    """Add two maps, each (N, C, H, W); ``maximum`` is not used."""
-    return coarse + fine
+def sum_maps(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
+    """Add two maps; takes and returns what :func:`global_pooling` does."""
+    if steps and not is_graph_made():
+        return _Merge.apply(coarse, fine, steps, False)
+    return _to_size_of(fine, coarse, steps) + fine
 
 
-def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
+def global_pooling(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
     """Gate the fine map by what is found anywhere in the coarse one, and add the coarse one.
 
     The paper removes the convolutions from the global attention of Pyramid Attention Networks
@@ -16,27 +24,94 @@ def global_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) 
 
     Args:
         coarse (Tensor): The input whose own level is the higher one (the first input where
-            both are of one level). Shape (N, C, H, W), already at the size of the cell.
-        fine (Tensor): The other input, the same shape.
-        maximum (Tensor | None): The maximum of ``coarse`` over H and W, (N, C, 1, 1), where it is known;
-            the map that ``coarse`` was resized from has the same. Defaults to None.
+            both are of one level). Shape (N, C, ceil(H / 2**steps), ceil(W / 2**steps)).
+        fine (Tensor): The other input, at the size of the cell, (N, C, H, W).
+        steps (int): How many levels above the cell's ``coarse`` is; it is upsampled to the cell's.
+            Defaults to 0.
 
     Returns:
-        Tensor: ``coarse + fine * sigmoid(max over H and W of coarse)``, shape (N, C, H, W).
+        Tensor: ``coarse + fine * sigmoid(max over H and W of coarse)``, shape (N, C, H, W). Where
+        several positions of ``coarse`` have the maximum, one of them gets its gradient, as in max
+        pooling.
     """
-    if maximum is None:
-        maximum = coarse.amax(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
-    return torch.addcmul(coarse, fine, maximum.sigmoid())
+    if not is_graph_made():
+        return _Merge.apply(coarse, fine, steps, True)
+    gate = coarse.amax(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
+    return torch.addcmul(_to_size_of(fine, coarse, steps), fine, gate)
 
 
-def global_average_pooling(coarse: Tensor, fine: Tensor, maximum: Tensor | None = None) -> Tensor:
+def global_average_pooling(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
     """Gate the coarse map by the average of the fine one, and add the fine one.
 
     What MMDetection's NASFPN does in place of :func:`global_pooling`: gate and gated are swapped,
-    and the pool is the average; ``maximum`` is not used.
+    and the pool is the average.
 
     Returns:
         Tensor: ``fine + coarse * sigmoid(mean over H and W of fine)``, shape (N, C, H, W).
     """
     gate = fine.mean(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
-    return fine + coarse * gate
+    return fine + _to_size_of(fine, coarse, steps) * gate
+
+
+class _Merge(torch.autograd.Function):
+    """Upsample, gate and add in as few operations as there are, forward and backward.
+
+    A GPU spends more time on starting operations and on moving maps than on computing these.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, coarse: Tensor, fine: Tensor, steps: int, is_gated: bool) -> Tensor:
+        """Merge, as :func:`sum_maps` or :func:`global_pooling`."""
+        ctx.kernel, ctx.is_gated = 2**steps, is_gated
+        gate = None
+        if is_gated and any(ctx.needs_input_grad):
+            maximum, position = coarse.flatten(2).max(dim=2, keepdim=True)  # (N, C, 1)
+            gate = maximum[..., None].sigmoid()
+            ctx.save_for_backward(fine, gate, position)
+        elif is_gated:
+            gate = coarse.amax(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
+        return _merge(coarse, fine, steps, gate)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Return the gradients of both maps."""
+        grad_coarse = grad if ctx.kernel == 1 else F.avg_pool2d(  # a sum over each window
+            grad, ctx.kernel, ceil_mode=True, divisor_override=1)
+        if not ctx.is_gated:
+            return grad_coarse, grad, None, None
+        fine, gate, position = ctx.saved_tensors
+        grad_gate = (grad * fine).sum(dim=(2, 3), keepdim=True)
+        grad_maximum = torch.ops.aten.sigmoid_backward(grad_gate, gate).flatten(2)  # (N, C, 1)
+        # Not in place: without upsampling it is the gradient that autograd gave.
+        grad_coarse = grad_coarse.flatten(2).scatter_add(2, position, grad_maximum).view_as(grad_coarse)
+        return grad_coarse, grad * gate, None, None
+
+
+def _merge(coarse: Tensor, fine: Tensor, steps: int, gate: Tensor | None) -> Tensor:
+    samples, channels, height, width = fine.shape
+    rows, columns = coarse.shape[-2:]
+    kernel = 2**steps
+    if (steps and runs_fast_on_blocks(fine) and coarse.dtype == fine.dtype
+            and (height, width) == (rows * kernel, columns * kernel)):
+        # The upsampled map is not made: each of its values meets a block of the fine map.
+        blocks = fine.view(samples, channels, rows, kernel, columns, kernel)
+        merged = torch.empty_like(fine)
+        out = merged.view(blocks.shape)
+        coarse = coarse[:, :, :, None, :, None]
+        if gate is None:
+            torch.add(blocks, coarse, out=out)
+        else:
+            torch.addcmul(coarse, blocks, gate[..., None, None], out=out)
+        return merged
+    coarse = _to_size_of(fine, coarse, steps)
+    return coarse + fine if gate is None else torch.addcmul(coarse, fine, gate)
+
+
+def runs_fast_on_blocks(x: Tensor) -> bool:
+    """Return whether a map's device is as fast on small blocks as on rows; a CPU is slower."""
+    return x.device.type != 'cpu'
+
+
+def _to_size_of(fine: Tensor, coarse: Tensor, steps: int) -> Tensor:
+    return upsample(coarse, steps, (fine.shape[-2], fine.shape[-1])) if steps else coarse

@@ -13,22 +13,32 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def downsample(x: Tensor, steps: int) -> Tensor:
+def is_graph_made() -> bool:
+    """Return whether a compiler or exporter makes a graph, which knows PyTorch's own operations best."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def downsample(x: Tensor, steps: int, memory_efficient: bool | None = None) -> Tensor:
     """Take a map to a coarser level by max pooling.
 
     Args:
         x (Tensor): Shape (N, C, H, W).
         steps (int): How many levels up, at least 1. Kernel and stride are ``2**steps``;
             windows that reach past the bottom or the right take the maximum of what is there.
+        memory_efficient (bool | None): For the backward pass, keep the positions of the maxima in four
+            bytes each and not, as PyTorch does, in eight and the map that is pooled. That takes two more
+            operations. Defaults to None: on a CPU, where they cost next to nothing.
 
     Returns:
         Tensor: Shape (N, C, ceil(H / 2**steps), ceil(W / 2**steps)).
     """
     kernel = 2**steps
-    if not torch.compiler.is_compiling():  # compilers and exporters know max pooling best as it is
+    if not is_graph_made():
+        is_cpu = x.device.type == 'cpu'
         if x.requires_grad and torch.is_grad_enabled():
-            return _MaxPool.apply(x, kernel)
-        if x.device.type == 'cpu' and x.is_contiguous() and not any(n % kernel for n in x.shape[-2:]):
+            if is_cpu if memory_efficient is None else memory_efficient:
+                return _MaxPool.apply(x, kernel)
+        elif is_cpu and x.is_contiguous() and not any(n % kernel for n in x.shape[-2:]):
             # A fifth of the time of PyTorch's max pooling, which is slow on a CPU in this layout alone.
             for _ in range(steps):
                 x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
@@ -40,7 +50,7 @@ def downsample(x: Tensor, steps: int) -> Tensor:
 
 
 class _MaxPool(torch.autograd.Function):
-    """Max pooling that keeps two bytes of each value for the backward pass.
+    """Max pooling that keeps four bytes of each value for the backward pass.
 
     PyTorch's keeps the map that was pooled, whose values it does not need, and positions of eight bytes.
     """
@@ -49,27 +59,17 @@ class _MaxPool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: int) -> Tensor:
         """Pool windows of ``kernel`` x ``kernel``."""
         pooled, positions = F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True, return_indices=True)
-        ctx.kernel, ctx.size = kernel, x.shape[-2:]
-        # From the top left of its window, counted row by row in the whole map.
-        farthest = (kernel - 1) * (ctx.size[1] + 1)
-        dtype = torch.int16 if farthest <= torch.iinfo(torch.int16).max else torch.int32
-        ctx.save_for_backward((positions - _corners(pooled, ctx.size[1], kernel)).to(dtype))
+        ctx.size = x.shape[-2:]
+        ctx.save_for_backward(positions.int())  # counted row by row in each map
         return pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Give each gradient to the position that was the maximum."""
-        offsets, = ctx.saved_tensors
-        positions = offsets + _corners(grad, ctx.size[1], ctx.kernel)
+        positions, = ctx.saved_tensors
         # Called by F.max_unpool2d, which refuses windows that reach past the edge.
-        return torch._C._nn.max_unpool2d(grad, positions, ctx.size), None
-
-
-def _corners(pooled: Tensor, columns: int, kernel: int) -> Tensor:
-    """Return where each window starts in the map, counted row by row, (H, W)."""
-    rows, own_columns = (torch.arange(size, device=pooled.device) * kernel for size in pooled.shape[-2:])
-    return rows[:, None] * columns + own_columns
+        return torch._C._nn.max_unpool2d(grad, positions.long(), ctx.size), None
 
 
 def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
@@ -88,7 +88,8 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
 
 
-def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
+def resample(x: Tensor, steps: int, size: tuple[int, int],
+             memory_efficient: bool | None = None) -> Tensor:
     """Take a map to another level.
 
     Args:
@@ -96,24 +97,31 @@ def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         steps (int): The target's level less that of ``x``: positive goes coarser by
             :func:`downsample`, negative goes finer by :func:`upsample`, 0 returns ``x`` itself.
         size (tuple[int, int]): Rows and columns of the target level.
+        memory_efficient (bool | None): As for :func:`downsample`. Defaults to None.
 
     Returns:
         Tensor: Shape ``(N, C, *size)``.
     """
     if steps > 0:
-        return downsample(x, steps)
+        return downsample(x, steps, memory_efficient)
     if steps < 0:
         return upsample(x, -steps, size)
     return x
 
 
-def halve_rounding_down(x: Tensor) -> Tensor:
+def halve_rounding_up(x: Tensor, memory_efficient: bool | None = None) -> Tensor:
+    """Take a map, (N, C, H, W), to the next coarser level by :func:`downsample`."""
+    return downsample(x, 1, memory_efficient)
+
+
+def halve_rounding_down(x: Tensor, memory_efficient: bool | None = None) -> Tensor:
     """Take a map to the next coarser level by max pooling, dropping an odd last row and column.
 
     What MMDetection's NASFPN makes its coarsest levels with.
 
     Args:
         x (Tensor): Shape (N, C, H, W), H and W at least 2.
+        memory_efficient (bool | None): Not used: here only to be called like :func:`downsample`.
 
     Returns:
         Tensor: Shape (N, C, H // 2, W // 2).
@@ -128,7 +136,8 @@ def halve_rounding_down(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 2)
 
 
-def resample_by_size(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
+def resample_by_size(x: Tensor, steps: int, size: tuple[int, int],
+                     memory_efficient: bool | None = None) -> Tensor:
     """Take a map to another level's size, as mmcv's merge cells do.
 
     Coarser by max pooling after zeros were added on all sides, as evenly as possible, until the
@@ -139,6 +148,7 @@ def resample_by_size(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         x (Tensor): Shape (N, C, H, W).
         steps (int): Not used: here only to be called like :func:`resample`.
         size (tuple[int, int]): Rows and columns of the target level.
+        memory_efficient (bool | None): Not used, as ``steps``.
 
     Returns:
         Tensor: Shape ``(N, C, *size)``.
