@@ -8,6 +8,7 @@ from mmnasfpn.benchmark.cli import benchmark_parser, parse_benchmark, setting_of
 from mmnasfpn.benchmark.settings import (
     CASES_PARTS,
     CONVOLUTIONS,
+    COUNTS_PARTS,
     DEFAULT_WAYS,
     FPN,
     MMDET,
@@ -32,19 +33,28 @@ def parse_args() -> argparse.Namespace:
                                f"installed; train: {' '.join(DEFAULT_WAYS['train'])})")
     parser.add_argument('--image-size', type=whole_number(1), nargs=2, default=[640, 640],
                         metavar=('ROWS', 'COLUMNS'), help='(640 640)')
-    return parse_benchmark(parser, CASES_PARTS)
+    parser.add_argument('--counts', action='store_true',
+                        help='count operations and waits for the device, and time nothing')
+    return parse_benchmark(parser, CASES_PARTS, COUNTS_PARTS)
 
 
 def main() -> None:
     args = parse_args()
+    from mmnasfpn.benchmark import counts
     from mmnasfpn.benchmark.build import build
     from mmnasfpn.benchmark.cases import default_ways, plan
     from mmnasfpn.benchmark.measure import measure
     from mmnasfpn.benchmark.report import draw, to_markdown
 
     cfg, setting = load_parsed_config(args), setting_of(args, tuple(args.image_size))
-    cases = plan(cfg, setting, args.parts, args.ways or default_ways(args.mode, setting.device),
-                 [MODELS[name] for name in args.models])
+    ways = args.ways or (DEFAULT_WAYS[args.mode] if args.counts
+                         else default_ways(args.mode, setting.device))
+    cases = plan(cfg, setting, args.parts, ways, [MODELS[name] for name in args.models])
+    if args.counts:
+        counted = {case: counts.count_case(case, cfg, setting) for case in track(cases, 'Counting')}
+        write_results(args, setting, counts.to_markdown(counted),
+                      [{**asdict(case), **asdict(c)} for case, c in counted.items()])
+        return
     found = measure({case: build(case, cfg, setting) for case in cases},
                     track(range(args.rounds), 'Timing'), setting.device)
     write_results(args, setting, to_markdown(found),

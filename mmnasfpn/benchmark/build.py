@@ -2,6 +2,7 @@
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,8 @@ def build(case: Case, cfg: Config, setting: Setting) -> Run:
         return _onnx(case.part, detector, images)
 
     is_training = setting.mode == 'train'
-    autocast = torch.autocast(setting.device.type, torch.bfloat16, enabled='bf16' in switches)
+    autocast = (torch.autocast(setting.device.type, torch.bfloat16) if 'bf16' in switches
+                else nullcontext())
     model, leaves = detector, []
     if case.part == 'neck':
         detector.eval()
@@ -73,7 +75,8 @@ def _build_detector(model: str, cfg: Config, setting: Setting) -> Any:
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.neck = necks(model_cfg.neck, setting.image_size)[model]
     torch.manual_seed(0)
-    detector = MODELS.build(model_cfg).to(setting.device)
+    with torch.device('meta' if setting.device.type == 'meta' else 'cpu'):  # there, nothing is drawn
+        detector = MODELS.build(model_cfg).to(setting.device)
     if hasattr(detector, 'bbox_head'):
         # Random scores would all go into NMS, more of one model than of another.
         detector.bbox_head.test_cfg.score_thr = 1.0
@@ -98,12 +101,12 @@ def _prepare(model: Any, is_training: bool, switches: frozenset[str]) -> None:
             network.compile()
 
 
-def _infer(forward: Run, autocast: torch.autocast) -> Any:
+def _infer(forward: Run, autocast: AbstractContextManager) -> Any:
     with torch.no_grad(), autocast:
         return forward()
 
 
-def _step(forward: Run, leaves: Sequence[Tensor], autocast: torch.autocast) -> None:
+def _step(forward: Run, leaves: Sequence[Tensor], autocast: AbstractContextManager) -> None:
     for leaf in leaves:
         leaf.grad = None
     with autocast:
@@ -117,7 +120,8 @@ def _losses(detector: Any, images: Tensor, samples: list[DetDataSample]) -> list
             if x.requires_grad]
 
 
-def _convolutions(model: nn.Module, run: Run, is_training: bool, autocast: torch.autocast) -> Run:
+def _convolutions(model: nn.Module, run: Run, is_training: bool,
+                  autocast: AbstractContextManager) -> Run:
     """Return what runs the convolutions of a model alone, each on an input of its own."""
     calls: list[tuple[nn.Conv2d, Tensor, Tensor]] = []
     gradients: dict[tuple[torch.Size, torch.dtype], Tensor] = {}

@@ -33,9 +33,20 @@ def benchmark_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str]) -> argparse.Namespace:
-    """Parse the command line; ``parts`` are those of a Markdown file that get the table, by the mode."""
+def parse_benchmark(parser: argparse.ArgumentParser, parts: Mapping[str, str],
+                    counts_parts: Mapping[str, str] | None = None) -> argparse.Namespace:
+    """Parse the command line.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+        parts (Mapping[str, str]): By the mode, the part of a Markdown file that gets the table.
+        counts_parts (Mapping[str, str] | None): The same with ``--counts``, where there is that option.
+    """
     args = parser.parse_args()
+    if counts_parts and args.counts:
+        parts = counts_parts
+        if args.picture:
+            parser.error('--counts draws nothing: leave out --picture')
     args.markdown_part = parts[args.mode]
     if args.markdown:
         check_markdown(args.markdown, args.markdown_part)

@@ -18,4 +18,5 @@ DEFAULT_WAYS = dict(infer=('eager', 'channels_last', 'folded', 'folded+channels_
 
 #: The parts of a Markdown file that the tables replace.
 CASES_PARTS = dict(infer='benchmark of inference', train='benchmark of training')
+COUNTS_PARTS = dict(infer='operations of inference', train='operations of training')
 SIZES_PARTS = dict(infer='growth in inference', train='growth in training')
