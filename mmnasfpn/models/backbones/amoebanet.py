@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn._checks import check_mapping, check_out_indices, check_whole_number
 from mmnasfpn.models.activation_checkpointing import checkpoint_activations
+from mmnasfpn.models.batch_norm import without_counter
 from mmnasfpn.registry import MODELS
 
 #: The operations of a cell, by name. ``none`` is the identity.
@@ -95,8 +96,8 @@ def relu_conv_norm(in_channels: int, out_channels: int, kernel_size: int | tuple
     """Build ReLU, convolution without bias, normalisation; the size is divided by the stride."""
     kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     return ConvModule(in_channels, out_channels, kernel, stride=stride,
-                      padding=(kernel[0] // 2, kernel[1] // 2), bias=False, norm_cfg=dict(norm_cfg),
-                      inplace=False, order=('act', 'conv', 'norm'))
+                      padding=(kernel[0] // 2, kernel[1] // 2), bias=False,
+                      norm_cfg=without_counter(norm_cfg), inplace=False, order=('act', 'conv', 'norm'))
 
 
 class FactorizedReduction(BaseModule):
@@ -110,7 +111,7 @@ class FactorizedReduction(BaseModule):
         shifted = out_channels // 2
         self.conv = nn.Conv2d(in_channels, out_channels - shifted, 1, stride=2, bias=False)
         self.shifted_conv = nn.Conv2d(in_channels, shifted, 1, stride=2, bias=False)
-        _, self.norm = build_norm_layer(dict(norm_cfg), out_channels)
+        _, self.norm = build_norm_layer(without_counter(norm_cfg), out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Take (N, in_channels, H, W) to (N, out_channels, ceil(H / 2), ceil(W / 2))."""
