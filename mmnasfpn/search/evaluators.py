@@ -208,8 +208,8 @@ class RayEvaluator(Evaluator):
         address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
             None: start one that only this machine can reach.
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
-            are Ray's custom resources. Defaults to None: one core, and where the cluster has GPUs, one of
-            them, or with more workers than GPUs an equal share.
+            are Ray's custom resources. Defaults to None: one core, and where the cluster has GPUs,
+            one of them, or with more workers than GPUs an equal share.
         trial_timeout (float | None): Seconds after which a task ends, counted from when the cluster has
             room for it; ``hung.txt`` in its work dir then says where it was. Defaults to None: no limit.
 

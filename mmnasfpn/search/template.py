@@ -1,8 +1,8 @@
 """Processes of trials are copies of one that has imported what they need: the template.
 
-It is a server of :mod:`multiprocessing`, which forks. This module is the one that it imports, and then it
-imports the others: to import them again would take each trial most of ten seconds. The template never asks
-CUDA for anything, since CUDA does not survive a fork: each copy then sees the GPU that it is given.
+It is the fork server of :mod:`multiprocessing`. That imports this module, which then imports the others: it
+would take each trial some seconds to import them. The template does not start CUDA, which does not survive a
+fork: each copy starts it by itself, on the GPU that it is given.
 """
 import importlib
 import json
@@ -29,8 +29,8 @@ def start_template(modules: Iterable[str]) -> Any:
     """Start the template, unless it runs, and return the context of ``multiprocessing`` that copies it.
 
     Args:
-        modules (Iterable[str]): Modules to import besides those that every trial needs. One that cannot be
-            imported is left to the trials.
+        modules (Iterable[str]): Modules to import besides those that every trial needs. One that cannot
+            be imported is left to the trials.
     """
     context: Any = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload([__name__])
@@ -52,9 +52,9 @@ def context_for_gpus(template: Any) -> Any:
     probe.join()
     if probe.exitcode == 0:
         return template
-    print_log('CUDA does not work in processes that are forked, since PyTorch cannot ask NVML for the GPUs, '
-              'or a module of custom_imports uses a GPU as it is imported: each trial starts some seconds '
-              'later', logger='current', level=logging.WARNING)
+    print_log('CUDA does not work in processes that are forked: PyTorch cannot ask NVML for the GPUs, or a '
+              'module of custom_imports uses a GPU as it is imported. So each trial imports everything by '
+              'itself, and starts some seconds later', logger='current', level=logging.WARNING)
     return multiprocessing.get_context('spawn')
 
 

@@ -11,7 +11,6 @@ import numpy
 
 from mmnasfpn.search.rewards import REWARDS, Reward
 
-
 _GPU_AT_IMPORT = os.environ.get('CUDA_VISIBLE_DEVICES')
 
 

@@ -1,22 +1,21 @@
 """Evaluators: what goes wrong with a trial is its outcome."""
 import contextlib
 import json
-import multiprocessing.forkserver
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmnasfpn.search import SearchSpace
+from mmnasfpn.search import SearchSpace, template
 from mmnasfpn.search import evaluators as module
-from mmnasfpn.search import template
 from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, RayEvaluator, visible_gpus
 from tests.conftest import REPO
 from tests.test_search.rewards import Scripted
@@ -190,7 +189,7 @@ def test_the_template_imports_what_it_can_and_starts_no_cuda(tmp_path, monkeypat
     asked_for = {}
     monkeypatch.setattr(template, '_MODULES', ())
     monkeypatch.setattr(sys, 'path', [*sys.path, str(tmp_path)])
-    monkeypatch.setattr(multiprocessing.forkserver, 'ensure_running', lambda: asked_for.update(os.environ))
+    monkeypatch.setattr(forkserver, 'ensure_running', lambda: asked_for.update(os.environ))
     names = [f'{name}_in_template' for name in ('nothing', 'ends', 'fails', 'works')]
     template.start_template(names)
     assert 'MMNASFPN_TEMPLATE' not in os.environ
