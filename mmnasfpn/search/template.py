@@ -1,8 +1,8 @@
 """Processes of trials are copies of one that has imported what they need: the template.
 
-It is the fork server of :mod:`multiprocessing`. That imports this module, which then imports the others: it
-would take each trial some seconds to import them. The template does not start CUDA, which does not survive a
-fork: each copy starts it by itself, on the GPU that it is given.
+It is the fork server of :mod:`multiprocessing`. That imports this module, which then imports the
+others: it would take each trial some seconds to import them. The template does not start CUDA, which
+does not survive a fork: each copy starts it by itself, on the GPU that it is given.
 """
 import importlib
 import json
@@ -52,9 +52,10 @@ def context_for_gpus(template: Any) -> Any:
     probe.join()
     if probe.exitcode == 0:
         return template
-    print_log('CUDA does not work in processes that are forked: PyTorch cannot ask NVML for the GPUs, or a '
-              'module of custom_imports uses a GPU as it is imported. So each trial imports everything by '
-              'itself, and starts some seconds later', logger='current', level=logging.WARNING)
+    print_log('CUDA does not work in processes that are forked: PyTorch cannot ask NVML for the GPUs, '
+              'or a module of custom_imports uses a GPU as it is imported. So each trial imports '
+              'everything by itself, and starts some seconds later',
+              logger='current', level=logging.WARNING)
     return multiprocessing.get_context('spawn')
 
 
