@@ -21,8 +21,8 @@ settings.load_profile('default')
 
 def pytest_addoption(parser):
     parser.addoption('--device', choices=('cuda', 'cpu'), default='cuda',
-                     help='where the tests marked gpu run, which -m gpu selects (cuda); on a cpu those that need '
-                          'CUDA are skipped')
+                     help='where the tests run that -m gpu selects (%(default)s); those that need CUDA '
+                          'are skipped on a cpu')
 
 
 def pytest_configure(config):

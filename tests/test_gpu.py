@@ -1,4 +1,4 @@
-"""What runs on a GPU: ``pytest -m gpu``. With ``--device cpu`` as well, a trial of these tests on a CPU."""
+"""What runs on a GPU (``pytest -m gpu``). ``pytest -m gpu --device cpu`` tries these tests on a CPU."""
 import time
 
 import pytest
@@ -13,6 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmnasfpn.anytime.calibrate import calibrate
 from mmnasfpn.anytime.latency import time_exits
 from mmnasfpn.engine.run import load_config, train
+from mmnasfpn.models.precision import keep_boxes_float32
 from mmnasfpn.search import run, template
 from mmnasfpn.search.settings import SearchSettings
 from tests.conftest import REPO, write_tiny_config
@@ -81,15 +82,16 @@ def test_a_training_step_of_each_family_is_that_of_a_cpu(family, device):
     cfg.merge_from_dict(dict(model=changes))
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    data = demo_mm_inputs(2, [[3, 128, 128]] * 2, num_items=[2, 3],
+    # In float32, normalisation magnifies rounding to percents of some gradients.
+    model = MODELS.build(cfg.model).train().double()
+    data = demo_mm_inputs(2, [[3, 256, 256]] * 2, num_items=[2, 3],
                           num_classes=cfg.model.bbox_head.num_classes)
-    model.train()
     expected_loss, expected = losses_and_gradients(model, data)
-    model.to(device)
-    loss, gradients = losses_and_gradients(model, data)
+    loss, gradients = losses_and_gradients(model.to(device), data)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert (gradients - expected).norm() < 1e-4 * expected.norm()
+    loss, gradients = losses_and_gradients(keep_boxes_float32(model.float()), data)
     assert loss == pytest.approx(expected_loss, rel=1e-3)
-    assert (gradients - expected).norm() < 0.01 * expected.norm()
     with torch.autocast(device.type, torch.bfloat16):
         loss, gradients = losses_and_gradients(model, data)
     assert loss == pytest.approx(expected_loss, rel=0.1)
@@ -103,7 +105,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def tiny_config(folder):
-    return write_tiny_config(folder)
+    path = folder / 'one_stack.py'
+    path.write_text(f"_base_ = {str(write_tiny_config(folder))!r}\n"
+                    "model = dict(backbone=dict(type='mmnasfpn.ResNet10', depth=10),\n"
+                    "             neck=dict(stack_times=1))\n")
+    return path
 
 
 @pytest.fixture(scope='module')
@@ -116,7 +122,7 @@ def checkpoint(tiny_config, folder):
 
 @pytest.fixture(scope='module')
 def start(checkpoint):
-    """Options of trainings that can be compared: their weights, and an optimizer that magnifies no rounding."""
+    """Options of trainings to compare: their weights, and an optimizer that magnifies no rounding."""
     return {'load_from': str(checkpoint), 'optim_wrapper.optimizer.type': 'SGD'}
 
 
@@ -192,7 +198,7 @@ def test_a_checkpoint_detects_the_same_here_and_on_a_cpu(
         made_by, tiny_config, tmp_path, checkpoint, plain):
     if made_by == 'the device':
         checkpoint = plain / 'epoch_1.pth'
-        saved = torch.load(checkpoint, weights_only=False)  # where it was saved from, without map_location
+        saved = torch.load(checkpoint, weights_only=False)  # onto the device that it was saved from
         states = [*saved['state_dict'].values(), *(
             x for state in saved['optimizer']['state'].values() for x in state.values()
             if isinstance(x, torch.Tensor))]

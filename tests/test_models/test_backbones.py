@@ -163,7 +163,7 @@ def test_amoebanet_takes_any_size(size):
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_every_parameter_of_amoebanet_gets_a_gradient(with_cp):
     without = None
-    for seed in range(4):  # all channels of a narrow layer can be negative by chance, and ReLU stops them
+    for seed in range(4):  # ReLU can stop all channels of a narrow layer by chance
         torch.manual_seed(seed)
         backbone = AmoebaNet(num_cells=6, filters=16, with_cp=with_cp).train()
         sum((x * torch.randn_like(x)).sum() for x in backbone(torch.rand(2, 3, 97, 66))).backward()
