@@ -54,7 +54,7 @@ def device(request):
 def cuda(device):
     """A GPU, for what a CPU cannot do."""
     if device.type == 'cpu':
-        pytest.skip('a CPU has neither float16 training, CUDA graphs nor CUDA in processes')
+        pytest.skip('training in float16 and CUDA graphs need a GPU')
     return device
 
 
