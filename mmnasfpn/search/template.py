@@ -84,7 +84,7 @@ def _import_what_is_asked_for() -> None:
     asked_for = json.loads(os.environ.pop(_ASKED_FOR, '{"modules": []}'))
     sys.path[:] = asked_for.get('path', sys.path)
     for name in asked_for['modules']:
-        with suppress(BaseException):  # a trial that needs it says what is wrong
+        with suppress(BaseException):  # whatever it raises, a trial that needs it says so
             importlib.import_module(name)
 
 
