@@ -14,14 +14,18 @@ clean-demo:
 	rm -rf work_dirs/demo
 
 TESTS := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+GPU_TESTS := -m pytest -m gpu tests/test_gpu.py
 
+# On a CPU, then on a GPU, where there is one.
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(TESTS) -m 'not gpu'
+	$(BIN)/python $(GPU_TESTS)
 
 # The same tests on the original OpenMMLab packages, in an environment of their own.
 test-upstream:
 	@STACK=upstream PYTHON="$(PYTHON)" bash tools/make_env.sh
-	OMP_NUM_THREADS=1 .venv-upstream/bin/python $(TESTS)
+	OMP_NUM_THREADS=1 .venv-upstream/bin/python $(TESTS) -m 'not gpu'
+	.venv-upstream/bin/python $(GPU_TESTS)
 
 lint: env
 	$(BIN)/ruff check .

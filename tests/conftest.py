@@ -18,6 +18,22 @@ mmengine.config.utils.load = functools.cache(mmengine.config.utils.load)
 settings.register_profile('default', deadline=None)
 settings.load_profile('default')
 
+
+def pytest_addoption(parser):
+    parser.addoption('--device', choices=('cuda', 'cpu'), default='cuda',
+                     help='where the tests run that -m gpu selects (%(default)s); those that need CUDA '
+                          'are skipped on a cpu')
+
+
+def pytest_configure(config):
+    """Hide the GPUs from tests that are not for them: exact numbers are those of a CPU.
+
+    That is before anything asks CUDA for them; processes that tests start inherit it.
+    """
+    if config.option.markexpr != 'gpu' or config.option.device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
+
 REPO = Path(__file__).parents[1]
 DEMO_CONFIG = REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
 

@@ -49,7 +49,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--trials', type=whole_number(1), metavar='N', dest='num_trials',
                         help="trials in all, earlier runs included (the config's num_trials, or 8000)")
     parser.add_argument('--workers', type=whole_number(1), metavar='N', dest='num_workers',
-                        help='trials at a time (one for each GPU or core; with Ray, as many as fit)')
+                        help='trials at a time, which share the GPUs (one for each GPU or core; with '
+                             'Ray, as many as fit)')
     parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
@@ -66,7 +67,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ray-address', metavar='ADDRESS',
                         help="a running cluster's, e.g. auto (one on this machine is started)")
     parser.add_argument('--resources', type=resource, nargs='+', metavar='NAME=AMOUNT',
-                        help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 if it has GPUs)')
+                        help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 if it has '
+                             'GPUs, or a share of one for more --workers)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results as JSON')
     args = parser.parse_args()

@@ -4,18 +4,22 @@ import logging
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
@@ -24,6 +28,7 @@ from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.rewards import Reward
 from mmnasfpn.search.settings import SearchSettings
+from mmnasfpn.search.template import context_for_gpus, environment, start_template
 
 
 class Outcome(NamedTuple):
@@ -124,30 +129,33 @@ class LocalEvaluator(Evaluator):
 
     Args:
         reward (Reward): What to evaluate.
-        num_workers (int): How many at a time; several share a GPU where there are fewer GPUs, and all
-            share the cores.
+        num_workers (int): How many at a time; they are spread evenly over the GPUs, several to one where
+            there are fewer GPUs, and all share the cores.
         trial_timeout (float | None): Seconds after which the process and those that it started are
             killed, counted from its start. Defaults to None: no limit.
     """
 
     def __init__(self, reward: Reward, num_workers: int, trial_timeout: float | None = None) -> None:
         super().__init__(reward, num_workers, trial_timeout)
-        gpus = visible_gpus()
-        self._free = [gpus[index % len(gpus)] if gpus else None for index in range(num_workers)]
+        self._gpus: list[str | None] = [*visible_gpus()] or [None]
         self._num_threads = max(1, _num_cores() // num_workers)
-        # A server that has imported what a trial needs forks in no time, but CUDA does not survive it.
-        self._context: Any = multiprocessing.get_context('spawn' if gpus else 'forkserver')
-        if not gpus:
-            self._context.set_forkserver_preload([type(reward).__module__, *_PRELOAD])
+        self._reward = pickle.dumps(reward)  # a trial opens it once it is on its GPU
+        self._template = start_template([type(reward).__module__, *_custom_imports(reward)])
         self._running: dict[int, _Trial] = {}
+
+    @cached_property
+    def _context(self) -> Any:
+        return self._template if self._gpus == [None] else context_for_gpus(self._template)
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the process."""
-        gpu = self._free.pop()
+        num_running = Counter(trial.gpu for trial in self._running.values())
+        gpu = min(self._gpus, key=num_running.__getitem__)
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(theirs, self.reward, genotype, work_dir, self._num_threads))
-        with _visible_to_children(gpu):
+            target=_work, args=(theirs, self._reward, genotype, work_dir, self._num_threads, gpu))
+        # For one that is no copy of the template, and looks for GPUs as it imports.
+        with environment(**({} if gpu is None else {_VISIBLE: gpu})):
             process.start()
         theirs.close()
         self._running[number] = _Trial(process, ours, gpu, time.monotonic())
@@ -180,7 +188,6 @@ class LocalEvaluator(Evaluator):
             reason = _how_it_ended(trial.process.exitcode)
         trial.connection.close()
         del self._running[number]
-        self._free.append(trial.gpu)
         return Outcome(number, reward, reason)
 
     def close(self) -> None:
@@ -201,8 +208,8 @@ class RayEvaluator(Evaluator):
         address (str | None): Of a running cluster, ``'auto'`` for the one of this machine. Defaults to
             None: start one that only this machine can reach.
         resources (Mapping | None): What each trial takes, e.g. ``{'CPU': 2, 'GPU': 0.5}``; other names
-            are Ray's custom resources. Defaults to None: one core, and one GPU where the cluster has
-            some.
+            are Ray's custom resources. Defaults to None: one core, and where the cluster has GPUs,
+            one of them, or with more workers than GPUs an equal share.
         trial_timeout (float | None): Seconds after which a task ends, counted from when the cluster has
             room for it; ``hung.txt`` in its work dir then says where it was. Defaults to None: no limit.
 
@@ -216,7 +223,7 @@ class RayEvaluator(Evaluator):
                  trial_timeout: float | None = None) -> None:
         self._connect(address, num_workers)
         cluster = self._ray.cluster_resources()
-        needs = dict(resources or {'CPU': 1, **({'GPU': 1} if cluster.get('GPU') else {})})
+        needs = dict(resources or _equal_shares(num_workers, cluster.get('GPU', 0)))
         for name, amount in needs.items():
             if amount > cluster.get(name, 0):
                 self.close()
@@ -276,6 +283,14 @@ class RayEvaluator(Evaluator):
         self._ray.shutdown()
 
 
+def _equal_shares(num_workers: int | None, num_gpus: float) -> dict[str, float]:
+    """Return what each task takes, so that all workers fit: Ray gives out GPUs to four digits."""
+    if not num_gpus:
+        return {'CPU': 1}
+    workers_of_each = math.ceil((num_workers or 1) / num_gpus)
+    return {'CPU': 1, 'GPU': math.floor(10_000 / workers_of_each) / 10_000}
+
+
 def make_evaluator(reward: Reward, settings: SearchSettings) -> Evaluator:
     """Make the evaluator of a search's settings."""
     timeout = settings.trial_timeout
@@ -288,13 +303,12 @@ def make_evaluator(reward: Reward, settings: SearchSettings) -> Evaluator:
 
 
 _HUNG = 'hung.txt'  # where a task of Ray was when its time was over
-_PRELOAD = ('mmnasfpn.search.proxy_task', 'mmnasfpn.search.evaluators',
-            'torch._dynamo')  # which optimizers import
+_VISIBLE = 'CUDA_VISIBLE_DEVICES'
 
 
 def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    named = os.environ.get(_VISIBLE)
     count = torch.cuda.device_count()
     return named.split(',')[:count] if named else [str(index) for index in range(count)]
 
@@ -303,32 +317,26 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-@contextmanager
-def _visible_to_children(gpu: str | None) -> Iterator[None]:
-    """Let processes that are started meanwhile see one GPU only: they look once, as they start."""
-    before = dict(os.environ)
-    if gpu is not None:
-        os.environ['CUDA_VISIBLE_DEVICES'] = gpu
-    try:
-        yield
-    finally:
-        if gpu is not None:
-            del os.environ['CUDA_VISIBLE_DEVICES']
-            os.environ.update(before)
+def _custom_imports(reward: Reward) -> list[str]:
+    names = (reward.cfg.get('custom_imports') or {}).get('imports') or []
+    return [names] if isinstance(names, str) else list(names)
 
 
-def _work(connection: Connection, reward: Reward, genotype: Genotype, work_dir: Path,
-          num_threads: int) -> None:
+def _work(connection: Connection, pickled_reward: bytes, genotype: Genotype, work_dir: Path,
+          num_threads: int, gpu: str | None) -> None:
     """Evaluate a genotype: the process of a local worker."""
     os.setpgid(0, 0)  # so that it can be killed with what it starts
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
+    if gpu is not None:
+        os.environ[_VISIBLE] = gpu  # CUDA looks once, when it is first used
     torch.set_num_threads(num_threads)
+    np.random.seed()  # copies of the template would all draw the same, and MMEngine draws seeds so
     work_dir.mkdir(parents=True, exist_ok=True)
     with open(work_dir / 'log.txt', 'a') as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
-        connection.send(_evaluate(reward, genotype, work_dir))
+        connection.send(_evaluate(pickle.loads(pickled_reward), genotype, work_dir))
 
 
 def _end_with_parent() -> None:

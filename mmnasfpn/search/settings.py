@@ -20,8 +20,9 @@ class SearchSettings:
     Args:
         num_trials (int | None): Number of trials, those of earlier runs included. Defaults to None: the
             config's ``num_trials``, or 8,000.
-        num_workers (int | None): How many trials at a time. Defaults to None: one for each GPU, or
-            without GPUs for each core; with Ray, as many as the cluster has room for.
+        num_workers (int | None): How many trials at a time; more than there are GPUs share them.
+            Defaults to None: one for each GPU, or without GPUs for each core; with Ray, as many as the
+            cluster has room for.
         evaluator (str): One of :data:`EVALUATORS`.
         sampler (str): One of :data:`SAMPLERS`.
         storage (str | None): As for :func:`mmnasfpn.search.storage.open_storage`. Defaults to None:

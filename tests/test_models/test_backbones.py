@@ -162,10 +162,16 @@ def test_amoebanet_takes_any_size(size):
 
 @pytest.mark.parametrize('with_cp', [False, True])
 def test_every_parameter_of_amoebanet_gets_a_gradient(with_cp):
-    torch.manual_seed(0)
-    backbone = AmoebaNet(num_cells=6, filters=16, with_cp=with_cp).train()
-    sum((x * torch.randn_like(x)).sum() for x in backbone(torch.rand(2, 3, 97, 66))).backward()
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in backbone.parameters())
+    without = None
+    for seed in range(4):  # ReLU can stop all channels of a narrow layer by chance
+        torch.manual_seed(seed)
+        backbone = AmoebaNet(num_cells=6, filters=16, with_cp=with_cp).train()
+        sum((x * torch.randn_like(x)).sum() for x in backbone(torch.rand(2, 3, 97, 66))).backward()
+        now = {name for name, p in backbone.named_parameters() if p.grad is None or not p.grad.any()}
+        without = now if without is None else without & now
+        if not without:
+            break
+    assert not without
 
 
 def test_recomputing_changes_neither_maps_nor_gradients_of_amoebanet():

@@ -1,7 +1,7 @@
 """Fixtures of searches."""
 import pytest
 
-from mmnasfpn.search import evaluators, results, storage
+from mmnasfpn.search import evaluators, results, storage, template
 from tests.test_search.searches import forbid_file_locks
 
 
@@ -15,7 +15,7 @@ def no_graphs(monkeypatch):
 def told(monkeypatch):
     """What is logged, line by line."""
     lines = []
-    for module in (evaluators, storage):
+    for module in (evaluators, storage, template):
         monkeypatch.setattr(module, 'print_log', lambda line, **_: lines.append(line))
     return lines
 

@@ -1,7 +1,6 @@
 """Searches that take no time, in this process or in one of their own."""
 import errno
 import fcntl
-import multiprocessing
 import time
 
 import optuna
@@ -13,6 +12,7 @@ from optuna.trial import TrialState
 import tests.test_search.rewards  # noqa: F401
 from mmnasfpn.search import run
 from mmnasfpn.search.settings import SearchSettings
+from mmnasfpn.search.template import start_template
 from tests.conftest import REPO
 
 MATCH = REPO / 'configs/nasfpn/search/match.py'
@@ -75,8 +75,7 @@ def start(config, work_dir, num_trials, **options):
 
     It is forked from a server that has imported what it needs, which would take longer than the search.
     """
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([__name__, 'torch._dynamo', 'alembic.command'])
+    context = start_template([__name__, 'alembic.command'])
     process = context.Process(target=_search, args=(config.to_dict(), work_dir, num_trials, options))
     process.start()
     return process

@@ -1,18 +1,20 @@
 """Evaluators: what goes wrong with a trial is its outcome."""
 import contextlib
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from mmnasfpn.search import SearchSpace
+from mmnasfpn.search import SearchSpace, template
 from mmnasfpn.search import evaluators as module
 from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, RayEvaluator, visible_gpus
 from tests.conftest import REPO
@@ -101,7 +103,7 @@ def test_a_trial_that_takes_too_long_is_killed_with_what_it_started_and_frees_it
         0, None, 'it took longer than the time limit of 0.1 s (--trial-timeout)')
     wait_until_gone(*processes)
     local.trial_timeout = None
-    assert local._free == ['7'] and outcomes_of(local, tmp_path, 1)[0].reward == EXPECTED
+    assert gpus_of(local) == [] and outcomes_of(local, tmp_path, 1)[0].reward == EXPECTED
 
 
 def test_closing_kills_what_runs_with_what_it_started(tmp_path):
@@ -111,22 +113,92 @@ def test_closing_kills_what_runs_with_what_it_started(tmp_path):
     wait_until_gone(*processes)
 
 
-def test_the_workers_share_the_gpus_and_the_cores(tmp_path, monkeypatch):
+def gpus_of(local):
+    return sorted(trial.gpu for trial in local._running.values())
+
+
+def test_the_workers_are_spread_evenly_over_the_gpus_and_share_the_cores(tmp_path, monkeypatch, closed):
     monkeypatch.setattr(module, 'visible_gpus', lambda: ['2', '5'])
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)))
-    local = LocalEvaluator(reward(tmp_path), 3)
-    assert sorted(local._free) == ['2', '2', '5']
+    local = closed(LocalEvaluator(reward(tmp_path, dict.fromkeys('01234', 'sleep')), 4))
     assert local._num_threads == 2
-    assert local._context.get_start_method() == 'spawn'
+    for trial in range(4):
+        local.submit(trial, GENOTYPE, tmp_path / f'{trial}')
+        assert gpus_of(local) == sorted(['2', '5', '2', '5'][:trial + 1])
+    for trial in [trial for trial in local._running.values() if trial.gpu == '2']:
+        trial.kill()
+    while len(local._running) > 2:
+        local.wait(0.1)
+    local.submit(4, GENOTYPE, tmp_path / '4')
+    assert gpus_of(local) == ['2', '5', '5']
 
 
-def test_a_process_sees_the_gpu_of_its_trial_from_its_start(tmp_path, monkeypatch, closed):
+def states_of_trials(local, tmp_path, number):
+    """Run trials one after another and return what they find, and how long each took to begin."""
+    states = []
+    for trial in range(number):
+        begin = time.time()
+        assert outcomes_of(local, tmp_path / f'{trial}', 1)[0].reward == EXPECTED
+        states.append(json.loads((tmp_path / f'{trial}/0/state.json').read_text()))
+        states[-1]['seconds'] = states[-1]['time'] - begin
+    return states
+
+
+TELL = dict.fromkeys('01', 'tell')
+
+
+def test_trials_on_a_gpu_are_copies_of_a_process_that_has_imported_all(tmp_path, monkeypatch, closed):
     monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    local = closed(LocalEvaluator(reward(tmp_path), 1))
-    outcomes_of(local, tmp_path, 1)
-    assert "CUDA_VISIBLE_DEVICES='7'" in (tmp_path / '0/log.txt').read_text()
+    local = closed(LocalEvaluator(reward(tmp_path, TELL), 1))
+    first, second = states_of_trials(local, tmp_path, 2)
+    assert second['seconds'] < 5
+    assert {'mmdet.models', 'mmdet.datasets', 'torch._dynamo', 'mmnasfpn.search.proxy_task',
+            'mmnasfpn.models.backbones'} <= set(second['modules'])
+    assert first['parent'] == second['parent'] != os.getpid()
+    assert second['threads_of_parent'] == 1  # others would not be in the copy
+    # CUDA sees the GPU of the trial, whatever the reward does as it is unpickled.
+    assert first['gpu_at_opening'] == second['gpu_at_opening'] == '7'
     assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
+
+
+def test_copies_draw_different_seeds(tmp_path, closed):
+    first, second = states_of_trials(closed(LocalEvaluator(reward(tmp_path, TELL), 1)), tmp_path, 2)
+    assert first['draw'] != second['draw']
+
+
+def end_as_in_a_bad_fork():
+    sys.exit(1)
+
+
+def test_where_cuda_survives_no_fork_each_trial_imports_for_itself_and_sees_its_gpu_meanwhile(
+        tmp_path, monkeypatch, closed, told):
+    monkeypatch.setattr(template, '_fail_in_bad_fork', end_as_in_a_bad_fork)
+    monkeypatch.setattr(module, 'visible_gpus', lambda: ['7'])
+    local = closed(LocalEvaluator(reward(tmp_path, TELL), 1))
+    state, = states_of_trials(local, tmp_path, 1)
+    assert state['parent'] == os.getpid()
+    assert state['gpu_at_import'] == state['gpu_at_opening'] == '7'
+    line, = told
+    assert 'CUDA does not work in processes that are forked' in line
+
+
+def test_the_template_imports_what_it_can_and_starts_no_cuda(tmp_path, monkeypatch):
+    for name, text in (('ends', 'raise SystemExit'), ('fails', '1 / 0'), ('works', '')):
+        (tmp_path / f'{name}_in_template.py').write_text(text)
+    asked_for = {}
+    monkeypatch.setattr(template, '_MODULES', ())
+    monkeypatch.setattr(sys, 'path', [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(forkserver, 'ensure_running', lambda: asked_for.update(os.environ))
+    names = [f'{name}_in_template' for name in ('nothing', 'ends', 'fails', 'works')]
+    template.start_template(names)
+    assert 'MMNASFPN_TEMPLATE' not in os.environ
+    assert asked_for['PYTORCH_NVML_BASED_CUDA_CHECK'] == '1'
+    monkeypatch.setattr(sys, 'path', [])
+    monkeypatch.setenv('MMNASFPN_TEMPLATE', asked_for['MMNASFPN_TEMPLATE'])
+    template._import_what_is_asked_for()
+    assert [name in sys.modules for name in names] == [False, False, False, True]
+    assert str(tmp_path) in sys.path and 'MMNASFPN_TEMPLATE' not in os.environ
 
 
 @pytest.mark.parametrize(('named', 'count', 'gpus'), [
@@ -204,3 +276,10 @@ def test_ray_is_asked_for_no_more_than_there_is(tmp_path):
     pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
     with pytest.raises(ValueError, match='each trial is to take 9999 CPU, but the whole Ray cluster'):
         RayEvaluator(reward(tmp_path), 1, resources={'CPU': 9999})
+
+
+@pytest.mark.parametrize(('workers', 'gpus', 'needs'), [
+    (6, 0, {'CPU': 1}), (None, 4, {'CPU': 1, 'GPU': 1}), (4, 4, {'CPU': 1, 'GPU': 1}),
+    (6, 4, {'CPU': 1, 'GPU': 0.5}), (6, 1, {'CPU': 1, 'GPU': 0.1666})])
+def test_tasks_of_ray_share_the_gpus_where_there_are_more_workers(workers, gpus, needs):
+    assert module._equal_shares(workers, gpus) == needs
