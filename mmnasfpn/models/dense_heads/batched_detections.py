@@ -84,12 +84,16 @@ class BatchedDetections(CachedAnchors):
         anchors = self._anchors_of(sizes, scores.device, cls_scores[0].dtype)
         deltas = join_levels(bbox_preds, 4).flatten(0, 1)
         boxes = decode(self.bbox_coder, anchors[rows % len(anchors)], deltas[rows])
-        boxes = self._in_pixels(boxes, rows // len(anchors), metas, rescale)
+        images = rows // len(anchors)
+        boxes = self._in_pixels(boxes, images, metas, rescale)
         if cfg.get('min_bbox_size', -1) >= 0:
-            sides = boxes[:, 2:] - boxes[:, :2]
-            if (sides > cfg['min_bbox_size']).all():
-                cfg = copy.deepcopy(cfg)
-                cfg['min_bbox_size'] = -1  # so that no image is looked through again
+            is_large = (boxes[:, 2:] - boxes[:, :2] > cfg['min_bbox_size']).all(1)
+            sums = images.new_zeros(len(metas)).index_add_(0, images, is_large.long())
+            counts = sums.tolist()  # waits
+            large = _nonzero(is_large, sum(counts))
+            boxes, best, labels = boxes[large], best[large], labels[large]
+            cfg = copy.deepcopy(cfg)
+            cfg['min_bbox_size'] = -1  # done
         ends = np.cumsum([0, *counts]).tolist()
         return [self._bbox_post_process(
             InstanceData(bboxes=boxes[start:end], scores=best[start:end], labels=labels[start:end]),
@@ -107,8 +111,8 @@ class BatchedDetections(CachedAnchors):
         """
         is_candidate = scores > cfg.get('score_thr', 0)
         numbers = [rows * columns * self.num_base_priors for rows, columns in sizes]
-        found = torch.stack([x.sum((1, 2)) for x in is_candidate.split(numbers, 1)], 1)  # (N, levels)
-        found = np.array(found.tolist())  # waits
+        sums = torch.stack([x.sum((1, 2)) for x in is_candidate.split(numbers, 1)], 1)  # (N, levels)
+        found = np.array(sums.tolist())  # waits
         index = _nonzero(is_candidate.flatten(), int(found.sum()))
         values = scores.flatten()[index]
         # A stable sort by score, then one by group, as each level's own sort.
