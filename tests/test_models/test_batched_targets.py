@@ -15,6 +15,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmnasfpn.models.dense_heads import (
@@ -387,6 +388,13 @@ def test_anchors_are_made_once_for_each_of_the_last_sizes():
     assert len(ours._anchors) == 8
 
 
+def test_anchors_of_a_tracer_are_not_kept():
+    ours, _ = make_pair()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert ours.make_targets(make_maps(ours, (64, 96), 2)[0], *make_usual_truth()) is not None
+    assert not ours._anchors
+
+
 def test_anchors_made_in_inference_mode_train():
     ours, _ = make_pair(loss_bbox=dict(type='GIoULoss'), reg_decoded_bbox=True)
     maps, truth = make_maps(ours, (64, 96), 2, dtype=torch.float32), make_usual_truth()
@@ -428,6 +436,18 @@ TEST_CFGS = [
     dict(nms=dict(type='nms', iou_threshold=0.3, class_agnostic=True)), dict(nms_pre=-1)]
 
 
+def with_scores_apart(maps, seed, is_softmax):
+    """Return logits of scores that differ by more than rounding, which may exchange two of them else."""
+    shapes = [(len(x), 4, 3, *x.shape[-2:]) for x in maps]  # image, anchor, class
+    numbers = [np.prod(shape).item() for shape in shapes]
+    order = torch.randperm(sum(numbers), generator=torch.Generator().manual_seed(seed)).double()
+    parts = ((order + 1) / (3.1 * sum(numbers))).split(numbers)  # the sum of classes is below 1
+    scores = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    logits = ([torch.cat([x, 1 - x.sum(2, keepdim=True)], 2).log() for x in scores] if is_softmax
+              else [(3 * x).logit() for x in scores])
+    return [x.flatten(1, 2).float() for x in logits]
+
+
 @given(seed=st.integers(0, 2 ** 32), change=st.sampled_from(TEST_CFGS), is_softmax=st.booleans(),
        size=st.tuples(st.integers(20, 130), st.integers(20, 130)), rescale=st.booleans(),
        with_nms=st.booleans(), clip=st.booleans(), batch=st.integers(1, 3))
@@ -438,11 +458,7 @@ def test_detections_are_those_of_mmdet(seed, change, is_softmax, size, rescale, 
                  target_means=(0, 0, 0.1, 0), target_stds=(0.3, 0.3, 0.5, 0.5))
     ours, theirs = make_pair(loss_cls=loss_cls, bbox_coder=coder, stacked_convs=0)
     scores, deltas = make_maps(ours, size, batch, seed, torch.float32)
-    # Scores apart by more than rounding, which may exchange two detections else.
-    number = sum(x.numel() for x in scores)
-    logits = torch.randperm(number, generator=torch.Generator().manual_seed(seed)) * (8 / number) - 4
-    scores = [part.reshape(x.shape) for part, x in zip(
-        logits.split([x.numel() for x in scores]), scores, strict=True)]
+    scores = with_scores_apart(scores, seed, is_softmax)
     _, metas, _ = make_truth(seed, [0] * batch, size)
     for index, meta in enumerate(metas):
         meta['scale_factor'] = (0.7 + index, 1.3)

@@ -132,11 +132,11 @@ class BatchedDetections(CachedAnchors):
         """Clip boxes (M, 4) to their images, and scale them to the original images."""
         if self.bbox_coder.clip_border:
             shapes = np.array([meta['img_shape'][:2] for meta in metas])[:, [1, 0, 1, 0]]
-            limits = to_device(shapes, boxes.device).to(boxes.dtype)
+            limits = to_device(shapes, boxes.device, boxes.dtype)
             boxes = torch.minimum(boxes.clamp_(min=0), limits[images])
         if rescale:
             factors = np.array([[1 / s for s in meta['scale_factor']] * 2 for meta in metas])
-            boxes = boxes * to_device(factors, boxes.device).to(boxes.dtype)[images]
+            boxes = boxes * to_device(factors, boxes.device, boxes.dtype)[images]
         return boxes
 
 

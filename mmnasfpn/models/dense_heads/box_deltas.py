@@ -66,4 +66,4 @@ def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _constant(values: Any, like: Tensor) -> Tensor:
-    return to_device(np.asarray(values, np.float32), like.device).to(like.dtype)
+    return to_device(np.asarray(values), like.device, like.dtype)

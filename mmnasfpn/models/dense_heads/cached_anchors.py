@@ -98,6 +98,7 @@ def join_levels(maps: Sequence[Tensor], channels: int) -> Tensor:
     return joined.view(len(joined), -1, channels)
 
 
-def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+def to_device(values: np.ndarray | Tensor, device: torch.device,
+              dtype: torch.dtype | None = None) -> Tensor:
     """Copy from the host to a device, without waiting until the device is done."""
-    return torch.as_tensor(values).to(device, non_blocking=True)
+    return torch.as_tensor(values, dtype=dtype).to(device, non_blocking=True)
