@@ -1,9 +1,8 @@
-"""Targets, losses and detections for the whole batch at once: those of MMDetection as installed."""
+"""Targets and losses of the whole batch at once: those of MMDetection as installed."""
 import copy
 import pickle
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,122 +10,28 @@ from hypothesis import strategies as st
 from mmdet.models import dense_heads
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import HorizontalBoxes
-from mmdet.utils import register_all_modules
-from mmengine.config import Config, ConfigDict
-from mmengine.structures import InstanceData
+from mmengine.config import Config
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmnasfpn.models.dense_heads import (
     LiteRetinaHead,
     RetinaHead,
     RetinaSepBNHead,
-    batched_detections,
     batched_targets,
     max_iou,
 )
 from tests.conftest import DEMO_CONFIG
+from tests.heads import (
+    FOCAL,
+    SMOOTH_L1,
+    STRIDES,
+    Count,
+    make_maps,
+    make_pair,
+    make_truth,
+    make_usual_truth,
+)
 from tests.test_models import test_anytime
-
-STRIDES = [8, 16, 32]
-FOCAL = dict(type='FocalLoss', use_sigmoid=True, gamma=1.5)
-SMOOTH_L1 = dict(type='SmoothL1Loss', beta=0.1, loss_weight=1.25)
-
-#: Ops that wait for the device.
-WAITS = {'_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'equal', 'is_nonzero'}
-#: Ops that launch nothing: views and allocations.
-FREE = {'empty', 'view', '_unsafe_view', 'transpose', 'permute', 'expand', 'slice', 'select', 'detach',
-        'alias', 'as_strided', 'unsqueeze', 'squeeze', 't', 'split', 'split_with_sizes', 'unbind',
-        'new_empty', 'empty_like', 'new_empty_strided'}
-
-
-class Count(TorchDispatchMode):
-    """Collect the names of the ops that reach the dispatcher."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        self.names += [] if name in FREE else [name]
-        return func(*args, **(kwargs or {}))
-
-    @property
-    def waits(self):
-        return [name for name in self.names if name in WAITS]
-
-
-@pytest.fixture(autouse=True, scope='module')
-def _mmdet_scope():
-    register_all_modules()
-
-
-def make_pair(ours=RetinaHead, theirs=dense_heads.RetinaHead, assigner=None, **kwargs):
-    """Build our head and MMDetection's with the same weights."""
-    train_cfg = ConfigDict({**dict(allowed_border=-1, pos_weight=-1), **kwargs.pop('train_cfg', {})})
-    train_cfg.assigner = {**dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
-                          **(assigner or {})}
-    test_cfg = ConfigDict(nms_pre=1000, min_bbox_size=0, score_thr=0.05, max_per_img=100,
-                          nms=dict(type='nms', iou_threshold=0.5))
-    anchors = dict(type='AnchorGenerator', octave_base_scale=4, scales_per_octave=2, ratios=[0.5, 1.0],
-                   strides=STRIDES)
-    kwargs = {**dict(num_classes=3, in_channels=4, feat_channels=4, stacked_convs=1, loss_cls=FOCAL,
-                     loss_bbox=SMOOTH_L1, anchor_generator=anchors), **kwargs}
-    heads = [cls(train_cfg=copy.deepcopy(train_cfg), test_cfg=test_cfg, **copy.deepcopy(kwargs))
-             for cls in (ours, theirs)]
-    heads[0].load_state_dict(heads[1].state_dict())
-    return heads
-
-
-def make_maps(head, size, batch, seed=0, dtype=torch.float64):
-    """Return random outputs of a head for images of a size."""
-    random = torch.Generator().manual_seed(seed)
-
-    def maps(channels):
-        return [torch.randn(batch, head.num_base_priors * channels, -(-size[0] // stride),
-                            -(-size[1] // stride), generator=random, dtype=dtype).requires_grad_()
-                for stride in STRIDES]
-    return maps(head.cls_out_channels), maps(4)
-
-
-def make_boxes(random, number, size, is_box_type=False):
-    """Return boxes of which some are equal, and some degenerate."""
-    grid = random.choice([1, 4, 8])
-    low = random.integers(0, (size[1], size[0]), (number, 2)) // grid * grid
-    sides = random.integers(0, 70, (number, 2)) // grid * grid
-    boxes = np.concatenate([low, low + sides], 1).astype(np.float32)
-    boxes += random.random(boxes.shape, np.float32) * random.choice([0, 1])
-    if number:
-        boxes = boxes[random.integers(0, number, number)]
-    boxes = torch.from_numpy(boxes)
-    return HorizontalBoxes(boxes) if is_box_type else boxes
-
-
-def make_truth(seed, counts, size, ignored=None, is_box_type=False):
-    """Return instances, meta information and regions to ignore of images, each padded in another way."""
-    random = np.random.default_rng(seed)
-    instances, metas, regions = [], [], []
-    for count in counts:
-        shape = [int(random.integers(pixels // 2, pixels + 1)) for pixels in size]
-        pad = [int(random.integers(own, pixels + 1)) for own, pixels in zip(shape, size, strict=True)]
-        instances.append(InstanceData(bboxes=make_boxes(random, count, shape, is_box_type),
-                                      labels=torch.from_numpy(random.integers(0, 3, count))))
-        metas.append(dict(img_shape=tuple(shape), pad_shape=tuple(pad)))
-        number = ignored if ignored is None else int(random.integers(0, ignored + 1))
-        regions.append(number and InstanceData(bboxes=make_boxes(random, number, shape, is_box_type)))
-    regions = [None if own is None or own == 0 else own for own in regions]
-    return instances, metas, None if ignored is None else regions
-
-
-def make_usual_truth(counts=(3, 0), size=(64, 96), seed=0):
-    """Return boxes of at least 8 pixels in images without padding."""
-    instances, metas, _ = make_truth(seed, counts, size)
-    for own, meta in zip(instances, metas, strict=True):
-        own.bboxes[:, 2:] += 8
-        meta.update(img_shape=size, pad_shape=size, scale_factor=(1.0, 1.0))
-    return instances, metas
 
 
 def targets_of_mmdet(head, scores, instances, metas, ignored):
@@ -427,76 +332,6 @@ def test_anytime_exits_share_one_assignment(heads, tmp_path, monkeypatch):
     torch.testing.assert_close(together, apart, rtol=0, atol=0)
     model.loss(data['inputs'], data['data_samples'])
     assert len(calls) == 1 + 3 + 3  # nothing is kept for the next batch
-
-
-TEST_CFGS = [
-    {}, dict(score_thr=0.3), dict(score_thr=0.0, nms_pre=7), dict(max_per_img=4),
-    dict(score_thr=1.0), dict(min_bbox_size=12, score_thr=0.5), dict(min_bbox_size=-1),
-    dict(nms=dict(type='soft_nms', iou_threshold=0.5, min_score=0.05), score_thr=0.6),
-    dict(nms=dict(type='nms', iou_threshold=0.3, class_agnostic=True)), dict(nms_pre=-1)]
-
-
-def with_scores_apart(maps, seed, is_softmax):
-    """Return logits of scores that differ by more than rounding, which may exchange two of them else."""
-    shapes = [(len(x), 4, 3, *x.shape[-2:]) for x in maps]  # image, anchor, class
-    numbers = [np.prod(shape).item() for shape in shapes]
-    order = torch.randperm(sum(numbers), generator=torch.Generator().manual_seed(seed)).double()
-    parts = ((order + 1) / (3.1 * sum(numbers))).split(numbers)  # the sum of classes is below 1
-    scores = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-    logits = ([torch.cat([x, 1 - x.sum(2, keepdim=True)], 2).log() for x in scores] if is_softmax
-              else [(3 * x).logit() for x in scores])
-    return [x.flatten(1, 2).float() for x in logits]
-
-
-@given(seed=st.integers(0, 2 ** 32), change=st.sampled_from(TEST_CFGS), is_softmax=st.booleans(),
-       size=st.tuples(st.integers(20, 130), st.integers(20, 130)), rescale=st.booleans(),
-       with_nms=st.booleans(), clip=st.booleans(), batch=st.integers(1, 3))
-@settings(max_examples=40)
-def test_detections_are_those_of_mmdet(seed, change, is_softmax, size, rescale, with_nms, clip, batch):
-    loss_cls = dict(type='CrossEntropyLoss') if is_softmax else FOCAL
-    coder = dict(type='DeltaXYWHBBoxCoder', clip_border=clip,
-                 target_means=(0, 0, 0.1, 0), target_stds=(0.3, 0.3, 0.5, 0.5))
-    ours, theirs = make_pair(loss_cls=loss_cls, bbox_coder=coder, stacked_convs=0)
-    scores, deltas = make_maps(ours, size, batch, seed, torch.float32)
-    scores = with_scores_apart(scores, seed, is_softmax)
-    _, metas, _ = make_truth(seed, [0] * batch, size)
-    for index, meta in enumerate(metas):
-        meta['scale_factor'] = (0.7 + index, 1.3)
-    cfg = ConfigDict({**ours.test_cfg, **change})
-    results = [head.predict_by_feat(scores, deltas, None, metas, cfg, rescale, with_nms)
-               for head in (ours, theirs)]
-    for one, other in zip(*results, strict=True):
-        assert set(one.keys()) == set(other.keys()) == {'bboxes', 'scores', 'labels'}
-        torch.testing.assert_close(dict(one.items()), dict(other.items()))
-
-
-def test_candidates_are_looked_for_in_groups_of_images(monkeypatch):
-    ours, _ = make_pair()
-    scores, deltas = make_maps(ours, (64, 96), 3, dtype=torch.float32)
-    metas = make_usual_truth((0, 0, 0))[1]
-    together = ours.predict_by_feat(scores, deltas, batch_img_metas=metas)
-    monkeypatch.setattr(batched_detections, 'MAX_SCORES', 1)
-    for one, other in zip(together, ours.predict_by_feat(scores, deltas, batch_img_metas=metas),
-                          strict=True):
-        assert len(one)
-        torch.testing.assert_close(dict(one.items()), dict(other.items()), rtol=0, atol=0)
-
-
-def test_detections_take_few_operations_and_waits(monkeypatch):
-    ours, theirs = make_pair()
-    lists = []
-    tolist = torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, 'tolist', lambda x: (lists.append(x), tolist(x))[1])
-    maps, metas = make_maps(ours, (64, 96), 8), make_usual_truth([0] * 8)[1]
-    counts = []
-    for head in (ours, theirs):
-        head.predict_by_feat(*maps, batch_img_metas=metas, with_nms=False)  # makes anchors
-        with Count() as count:
-            head.predict_by_feat(*maps, batch_img_metas=metas, with_nms=False)
-        counts.append(count)
-    assert len(counts[0].names) <= 55 and not counts[0].waits
-    assert len(lists) == 2 * 2  # twice, for the numbers of candidates, and of those of min_bbox_size
-    assert len(counts[1].names) > 400 and len(counts[1].waits) > 20
 
 
 def test_a_training_step_of_the_demos_head_takes_no_waits():
