@@ -20,7 +20,8 @@ def test_every_registry_of_mmengine_has_a_child(name):
 @pytest.mark.parametrize(('name', 'scoped'), [
     ('MODELS', 'mmnasfpn.NASFPN'), ('MODELS', 'mmnasfpn.FPN'), ('MODELS', 'mmnasfpn.AmoebaNet'),
     ('MODELS', 'mmnasfpn.MobileNetV2'), ('MODELS', 'mmnasfpn.ResNet10'),
-    ('MODELS', 'mmnasfpn.LiteRetinaHead'), ('MODELS', 'mmnasfpn.AnytimeDetector'),
+    ('MODELS', 'mmnasfpn.LiteRetinaHead'), ('MODELS', 'mmnasfpn.RetinaHead'),
+    ('MODELS', 'mmnasfpn.RetinaSepBNHead'), ('MODELS', 'mmnasfpn.AnytimeDetector'),
     ('MODELS', 'mmnasfpn.OnnxDetector'),
     ('HOOKS', 'mmnasfpn.DropBlockRampHook'),
     ('HOOKS', 'mmnasfpn.AtomicCheckpointHook'), ('HOOKS', 'mmnasfpn.ChannelsLastHook'),

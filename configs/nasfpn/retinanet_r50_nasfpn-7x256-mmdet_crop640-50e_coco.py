@@ -2,7 +2,9 @@
 # `tools/convert_checkpoint.py --from mmdet` has converted them.
 _base_ = 'mmdet::nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco.py'
 
-model = dict(neck=dict(type='mmnasfpn.NASFPN', variant='mmdet'))
+model = dict(
+    neck=dict(type='mmnasfpn.NASFPN', variant='mmdet'),
+    bbox_head=dict(type='mmnasfpn.RetinaSepBNHead'))
 default_hooks = dict(
     checkpoint=dict(type='mmnasfpn.AtomicCheckpointHook', interval=1, max_keep_ckpts=3))
 randomness = dict(seed=0)

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.export.nms import keep_by_nms
+from mmnasfpn.models.dense_heads.batched_detections import BatchedDetections
 from mmnasfpn.models.detectors import AnytimeDetector
 
 #: TensorRT's TopK gives no more.
 MAX_CANDIDATES = 3840
 
-#: Methods that a head must not override.
+#: Methods that a head must not override, but by ours, which return the same.
 _DECODING = ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process')
+_DECODERS = (BaseDenseHead, BatchedDetections)
 
 
 class ExportableDetector(nn.Module):
@@ -70,7 +72,8 @@ class ExportableDetector(nn.Module):
     def _check_decoding(self) -> None:
         name = type(self.head).__name__
         own = [method for method in _DECODING
-               if getattr(type(self.head), method, None) is not getattr(BaseDenseHead, method)]
+               if getattr(type(self.head), method, None)
+               not in [getattr(decoder, method) for decoder in _DECODERS]]
         if own or getattr(self.head.loss_cls, 'custom_cls_channels', False):
             raise ValueError(f'{name} decodes its boxes in a way of its own ({", ".join(own)}): export '
                              'what it returns instead (--raw)')

@@ -124,13 +124,15 @@ def test_the_whole_detector_gives_the_same_boxes_labels_and_scores(detector, tmp
     assert ours.dataset_meta['classes'] == tuple(map(str, range(80)))
 
 
-def test_our_config_of_the_same_model_differs_in_nothing_else(tmp_path):
+def test_our_config_of_the_same_model_differs_in_the_neck_and_the_twin_of_the_head_alone(tmp_path):
     path = tmp_path / 'theirs.py'
     path.write_text("_base_ = 'mmdet::nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco.py'\n")
     theirs, ours = Config.fromfile(path).to_dict(), Config.fromfile(OURS).to_dict()
     assert ours['model']['neck'].pop('variant') == 'mmdet'
     assert ours['model']['neck'].pop('type') == 'mmnasfpn.NASFPN'
     assert theirs['model']['neck'].pop('type') == 'NASFPN'
+    assert ours['model']['bbox_head'].pop('type') == 'mmnasfpn.RetinaSepBNHead'
+    assert theirs['model']['bbox_head'].pop('type') == 'RetinaSepBNHead'
     for key in ('model', 'train_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler',
                 'train_cfg', 'auto_scale_lr', 'test_evaluator'):
         assert ours[key] == theirs[key], key

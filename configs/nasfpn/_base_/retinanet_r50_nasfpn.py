@@ -16,7 +16,7 @@ model = dict(
         norm_cfg=norm_cfg),
     # Convolutions shared over the levels, one BN per level.
     bbox_head=dict(
-        type='mmdet.RetinaSepBNHead',
+        type='mmnasfpn.RetinaSepBNHead',
         num_ins=5,
         norm_cfg=norm_cfg,
         loss_cls=dict(gamma=1.5),  # section 4.1

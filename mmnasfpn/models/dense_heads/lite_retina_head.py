@@ -5,11 +5,12 @@ from types import MappingProxyType
 from typing import Any
 
 from mmcv.cnn import DepthwiseSeparableConvModule, build_activation_layer, build_norm_layer
-from mmdet.models.dense_heads import AnchorHead
 from mmengine.model import bias_init_with_prob, caffe2_xavier_init, normal_init
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping, check_whole_number
+from mmnasfpn.models.dense_heads.batched_detections import BatchedDetections
+from mmnasfpn.models.dense_heads.batched_targets import BatchedTargets
 from mmnasfpn.models.necks.base import build_conv
 from mmnasfpn.registry import MODELS
 
@@ -20,7 +21,7 @@ RETINA_ANCHORS: Mapping[str, Any] = MappingProxyType(dict(
 
 
 @MODELS.register_module()
-class LiteRetinaHead(AnchorHead):
+class LiteRetinaHead(BatchedTargets, BatchedDetections):
     """A RetinaNet head with one tower of separable convolutions for classes and boxes.
 
     The tower's convolutions are shared by all levels, their normalisation is not. The last

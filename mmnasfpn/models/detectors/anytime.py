@@ -15,6 +15,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import ModuleDict
 from torch import Tensor
 
+from mmnasfpn.models.dense_heads.batched_targets import share_targets
 from mmnasfpn.models.detectors.calibration import Calibration
 from mmnasfpn.models.detectors.exits import NormPerExit, give_norms_per_exit, rename_old_norms
 from mmnasfpn.registry import MODELS
@@ -141,10 +142,11 @@ class AnytimeDetector(SingleStageDetector):
         """
         losses = {}
         weights = dict(zip(self.exits, self.loss_weights, strict=True))
-        for exit_stack, pyramid in self._pyramids(batch_inputs, self.exits):
-            for name, value in self.head_of(exit_stack).loss(pyramid, batch_data_samples).items():
-                losses[f'exit{exit_stack}.{name}'] = (
-                    _times(weights[exit_stack], value) if 'loss' in name else value)
+        with share_targets():  # which do not depend on what an exit predicts
+            for exit_stack, pyramid in self._pyramids(batch_inputs, self.exits):
+                for name, value in self.head_of(exit_stack).loss(pyramid, batch_data_samples).items():
+                    losses[f'exit{exit_stack}.{name}'] = (
+                        _times(weights[exit_stack], value) if 'loss' in name else value)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample],
