@@ -16,12 +16,15 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmnasfpn.benchmark.cases import Case, NeckSize, Setting, necks, switches_of
-from mmnasfpn.benchmark.settings import CONVOLUTIONS, OURS
+from mmnasfpn.benchmark.settings import CONVOLUTIONS, MMDET, OURS
 from mmnasfpn.export import ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.models.precision import give_rois_plain_maps, keep_boxes_float32
+
+#: Heads of which we have a faster twin, so that MMDetection's detector is compared as it is.
+_MMDET_HEADS = {f'mmnasfpn.{name}': f'mmdet.{name}' for name in ('RetinaHead', 'RetinaSepBNHead')}
 
 #: Runs a case once.
 Run = Callable[[], Any]
@@ -74,6 +77,8 @@ def _build_detector(model: str, cfg: Config, setting: Setting) -> Any:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg.neck = necks(model_cfg.neck, setting.image_size)[model]
+    if model == MMDET and 'bbox_head' in model_cfg:
+        model_cfg.bbox_head.type = _MMDET_HEADS.get(model_cfg.bbox_head.type, model_cfg.bbox_head.type)
     torch.manual_seed(0)
     with torch.device('meta' if setting.device.type == 'meta' else 'cpu'):  # there, nothing is drawn
         detector = MODELS.build(model_cfg).to(setting.device)

@@ -73,9 +73,9 @@ def plan(cfg: Config, setting: Setting, parts: Sequence[str], ways: Sequence[str
          models: Sequence[str] = (OURS, CONVOLUTIONS, MMDET, FPN)) -> list[Case]:
     """Return the cases to time: the neck or the detector of a config, and what it is compared with.
 
-    These are the same with MMDetection's NASFPN, where it has the same shape, and with the authors' FPN;
-    and the convolutions of ours alone, each on an input of its own. Parts, ways and models are those of
-    a :class:`Case`.
+    These are the same with MMDetection's NASFPN and head, where it has the same shape, and with the
+    authors' FPN; and the convolutions of ours alone, each on an input of its own. Parts, ways and models
+    are those of a :class:`Case`.
 
     Raises:
         ValueError: If the config has another neck, or a way does not exist in this setting.

@@ -39,6 +39,17 @@ def test_the_neck_starts_fewer_operations_than_mmdetections(mode, way, most):
     assert ours.waits == 0
 
 
+def test_a_training_step_of_the_demo_starts_few_operations_and_waits_for_none():
+    """With 8 images of 256x256 and ten boxes each; by MMDetection's neck and head they are 3,000."""
+    cfg = load_config('retinanet_r18-w16_nasfpn-3x64_7e_shapes.py')
+    setting = Setting((256, 256), 8, 'train', CPU)
+    ours, theirs = (count_case(Case('detector', model, 'eager'), cfg, setting)
+                    for model in (OURS, MMDET))
+    assert theirs.total > 2400 and theirs.waits > 100
+    assert ours.total <= 900
+    assert ours.waits == 0
+
+
 def test_the_table_has_the_ratio_to_mmdetections():
     neck = [Case('neck', model, way) for model in (OURS, MMDET) for way in ('eager', 'folded')]
     table = to_markdown({case: count(lambda n=n: [torch.rand(1) for _ in range(n)])

@@ -9,6 +9,7 @@ from mmengine.model import bias_init_with_prob, caffe2_xavier_init, normal_init
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping, check_whole_number
+from mmnasfpn.models.batch_norm import without_counter
 from mmnasfpn.models.dense_heads.batched_detections import BatchedDetections
 from mmnasfpn.models.dense_heads.batched_targets import BatchedTargets
 from mmnasfpn.models.necks.base import build_conv
@@ -67,8 +68,9 @@ class LiteRetinaHead(BatchedTargets, BatchedDetections):
         self.convs = nn.ModuleList(
             DepthwiseSeparableConvModule(*pair, 3, padding=1, bias=False, act_cfg=None)
             for pair in pairwise(channels))
+        norm_cfg = without_counter(self.norm_cfg)
         self.norms = nn.ModuleList(
-            nn.ModuleList(build_norm_layer(self.norm_cfg, self.feat_channels)[1] for _ in self.convs)
+            nn.ModuleList(build_norm_layer(norm_cfg, self.feat_channels)[1] for _ in self.convs)
             for _ in range(self.num_ins))
         self.act = build_activation_layer(self.act_cfg)
         self.retina_cls = build_conv(
