@@ -84,8 +84,9 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     Returns:
         Tensor: Shape ``(N, C, *size)``.
     """
-    height, width = size
-    return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
+    # F.interpolate takes a size or a scale, not both, and with cropping after it a compiler would make one
+    # graph for sizes that divide and others for those that do not.
+    return torch._C._nn.upsample_nearest2d(x, size, float(2**steps), float(2**steps))
 
 
 def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
