@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -21,8 +22,7 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
                      backend: str | Callable[..., Any] = 'inductor', fullgraph: bool = False) -> nn.Module:
     """Compile the backbone, the neck and the forward pass of the heads of a detector, in place.
 
-    Only how they are called changes, as by ``nn.Module.compile``: names of weights stay, and copies of the
-    model are not compiled. What is around the networks, losses and detections, is not compiled. The work
+    Names of weights stay, hooks of the networks run as before, and copies of the model are not compiled. What is around the networks, losses and detections, is not compiled. The work
     is done when a network is first called: until then the model may be moved, folded and converted.
 
     With ``mode='reduce-overhead'`` or ``'max-autotune'`` on a GPU, CUDA graphs are recorded, for each size
@@ -49,37 +49,45 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
     _check_fits(model, backend)
     _configure(model)
     for network in _networks_of(model) or [model]:
-        # What nn.Module.compile sets, too, where hooks of the module become graphs of their own.
-        network._compiled_call_impl = _CompiledCall(  # type: ignore[assignment]
-            network, dynamic, mode=mode, backend=backend, fullgraph=fullgraph)
+        # Not by nn.Module.compile, which takes a module's hooks into the graph, and none that come later.
+        network.forward = _CompiledForward(network, dynamic, mode=mode, backend=backend,
+                                           fullgraph=fullgraph)
     if mode not in (None, 'default') and _begin_step not in model._forward_pre_hooks.values():
         model.register_forward_pre_hook(_begin_step)
     return model
 
 
-class _CompiledCall:
-    """Calls a module that is compiled for the sizes that it gets first, and once more for all others.
+class _CompiledForward:
+    """The ``forward`` of a module, compiled for the sizes that come first, and once more for all others.
 
     By itself ``torch.compile`` compiles again for each dimension that changes: height, width, batch.
     """
 
     def __init__(self, module: nn.Module, dynamic: bool | None, **options: Any) -> None:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return module._call_impl(*args, **kwargs)
-
-        self._module = module
-        self._for_first = torch.compile(call, dynamic=dynamic is True, **options)
-        self._for_others = torch.compile(call, dynamic=dynamic is not False, **options)
+        self.module = module
+        self.plain = getattr(module.forward, 'plain', module.forward)
+        self._for_first = torch.compile(self.plain, dynamic=dynamic is True, **options)
+        self._for_others = torch.compile(self.plain, dynamic=dynamic is not False, **options)
         self._first_sizes: dict[tuple, list[torch.Size]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # as part of something larger
+            return self.plain(*args, **kwargs)
         leaves = tree_leaves((args, kwargs))
         # Each case has graphs of its own.
-        case = (self._module.training, torch.is_grad_enabled(),
+        case = (self.module.training, torch.is_grad_enabled(),
                 *(x for x in leaves if isinstance(x, int | str)))
         sizes = [x.shape for x in leaves if isinstance(x, Tensor)]
         is_first = self._first_sizes.setdefault(case, sizes) == sizes
         return (self._for_first if is_first else self._for_others)(*args, **kwargs)
+
+    def __reduce__(self) -> tuple:
+        """Copy and pickle the plain method of the module's copy, which is not compiled."""
+        return _plain_forward, (self.module,)
+
+
+def _plain_forward(module: nn.Module) -> MethodType:
+    return MethodType(type(module).forward, module)
 
 
 def _networks_of(model: nn.Module) -> list[nn.Module]:

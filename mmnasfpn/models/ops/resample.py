@@ -34,6 +34,9 @@ def downsample(x: Tensor, steps: int) -> Tensor:
                 x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
                 x = torch.maximum(x[..., ::2], x[..., 1::2])
             return x
+    if torch.compiler.is_dynamo_compiling():
+        # Of ceil_mode, Inductor makes one graph for sizes that divide and others for those that do not.
+        return F.max_pool2d(F.pad(x, (0, kernel - 1, 0, kernel - 1), value=-torch.inf), kernel)
     # Where kernel and stride are equal and nothing is padded on the left, ceil_mode extends the
     # map at the bottom and right only, and never lets the extension win.
     return F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True)
