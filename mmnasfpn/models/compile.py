@@ -19,20 +19,22 @@ _MAX_GRAPHS = 128
 
 
 def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | None = None,
-                     backend: str | Callable[..., Any] = 'inductor', fullgraph: bool = False) -> nn.Module:
+                     backend: str | Callable[..., Any] = 'inductor',
+                     fullgraph: bool = False) -> nn.Module:
     """Compile the backbone, the neck and the forward pass of the heads of a detector, in place.
 
-    Names of weights stay, hooks of the networks run as before, and copies of the model are not compiled. What is around the networks, losses and detections, is not compiled. The work
-    is done when a network is first called: until then the model may be moved, folded and converted.
+    What is around them, losses and detections, is not compiled. Names of weights stay, hooks of the
+    networks run outside of the graphs, and copies of the model are not compiled. The work is done when a
+    network is first called: until then the model may be moved, folded and converted.
 
-    With ``mode='reduce-overhead'`` or ``'max-autotune'`` on a GPU, CUDA graphs are recorded, for each size
-    of images anew, and what a network returns is overwritten when the model is next called.
+    With ``mode='reduce-overhead'`` or ``'max-autotune'``, a GPU records CUDA graphs, for each size of
+    images anew. What a network returns is then overwritten when the model is next called.
 
     Args:
         model (nn.Module): The detector. A module without such networks is compiled itself.
-        mode (str | None): ``'default'``; ``'reduce-overhead'``, which saves the starting of each operation
-            on a GPU, for images of one size; or ``'max-autotune'``, which also tries out several
-            ways to compute. Defaults to None, the default.
+        mode (str | None): ``'default'``; ``'reduce-overhead'``, which saves the starting of each
+            operation on a GPU, for images of one size; or ``'max-autotune'``, which also tries out
+            several ways to compute. Defaults to None, the default.
         dynamic (bool | None): True compiles for all sizes of images from the start; False, for each size
             anew. Defaults to None: for the first size alone, and once more for all others.
         backend (str | Callable): A backend of ``torch.compile``. Defaults to ``'inductor'``.
@@ -49,7 +51,7 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
     _check_fits(model, backend)
     _configure(model)
     for network in _networks_of(model) or [model]:
-        # Not by nn.Module.compile, which takes a module's hooks into the graph, and none that come later.
+        # nn.Module.compile would compile a module's hooks as well, and leave out those that come later.
         network.forward = _CompiledForward(network, dynamic, mode=mode, backend=backend,
                                            fullgraph=fullgraph)
     if mode not in (None, 'default') and _begin_step not in model._forward_pre_hooks.values():
@@ -133,12 +135,12 @@ def check_options(mode: Any, dynamic: Any, backend: Any) -> None:
 
 def _check_fits(model: nn.Module, backend: Any) -> None:
     if backend == 'eager' and _has_checkpoints(model):
-        raise ValueError("backend is 'eager', with which activation checkpointing counts each batch twice "
-                         "in running statistics: give 'aot_eager', or leave with_cp out")
+        raise ValueError("backend is 'eager', with which activation checkpointing (with_cp) counts each "
+                         "batch twice in running statistics: give 'aot_eager', or leave with_cp out")
     device = next((weight.device.type for weight in model.parameters()), 'cpu')
     if backend == 'inductor' and device == 'cpu':
         compiler = os.environ.get('CXX', 'clang++' if sys.platform == 'darwin' else 'g++')
         if shutil.which(compiler) is None:
-            raise ValueError(f'there is no {compiler}, but to compile for a CPU takes a C++ compiler: install '
-                             'it (apt install g++), name another in the environment variable CXX, or leave '
-                             'compiling out')
+            raise ValueError(f'there is no {compiler}, but to compile for a CPU takes a C++ compiler: '
+                             'install it (apt install g++), name another in the environment variable '
+                             'CXX, or do not compile')

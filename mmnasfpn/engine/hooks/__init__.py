@@ -11,5 +11,5 @@ from mmnasfpn.engine.hooks.schedule import ResumedScheduleHook
 from mmnasfpn.engine.hooks.speed import AutocastHook, ChannelsLastHook, FoldNormsHook
 
 __all__ = ['AtomicCheckpointHook', 'AutocastHook', 'ChannelsLastHook', 'CheckpointFitHook',
-           'CompileHook', 'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook', 'PaintHook',
-           'ResumeHook', 'ResumedScheduleHook']
+           'CompileHook', 'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook',
+           'PaintHook', 'ResumeHook', 'ResumedScheduleHook']

@@ -21,8 +21,8 @@ class CompileHook(Hook):
         backend (str): A backend of ``torch.compile``. Defaults to ``'inductor'``.
 
     Raises:
-        ValueError: If an argument is impossible; or, when the run starts, if the config has MMEngine's own
-            ``compile`` too, or a compiler is missing.
+        ValueError: If an argument is impossible; or, when the run starts, if the config has MMEngine's
+            own ``compile`` too, or a compiler is missing.
     """
 
     def __init__(self, mode: str | None = None, dynamic: bool | None = None,
@@ -35,7 +35,7 @@ class CompileHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Compile the networks of the model, distributed or not."""
         if runner.cfg.get('compile', False) not in (None, False):
-            raise ValueError(f"the config has compile={runner.cfg.compile!r}, by which MMEngine compiles the "
-                             'whole step of the model, and CompileHook (--compile), which compiles its '
-                             'networks: leave one out')
+            raise ValueError(f'the config has compile={runner.cfg.compile!r}, by which MMEngine '
+                             'compiles whole steps, and CompileHook (--compile), which compiles networks: leave '
+                             'one out')
         compile_networks(unwrapped(runner.model), self.mode, self.dynamic, self.backend)

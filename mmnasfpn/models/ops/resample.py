@@ -87,9 +87,31 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     Returns:
         Tensor: Shape ``(N, C, *size)``.
     """
-    # F.interpolate takes a size or a scale, not both, and with cropping after it a compiler would make one
+    # F.interpolate takes a size or a scale, not both, and of cropping after it a compiler makes one
     # graph for sizes that divide and others for those that do not.
-    return torch._C._nn.upsample_nearest2d(x, size, float(2**steps), float(2**steps))
+    if torch.compiler.is_dynamo_compiling() and x.requires_grad and torch.is_grad_enabled():
+        return _Upsample.apply(x, 2**steps, *size)
+    return _upsample(x, 2**steps, *size)
+
+
+def _upsample(x: Tensor, scale: int, height: int, width: int) -> Tensor:
+    return torch.ops.aten.upsample_nearest2d(x, (height, width), scale, scale)
+
+
+class _Upsample(torch.autograd.Function):
+    """Upsampling whose backward pass Inductor compiles for all sizes; for PyTorch's, it fixes them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: int, height: int, width: int) -> Tensor:
+        """Upsample to a size."""
+        ctx.scale = scale
+        return _upsample(x, scale, height, width)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """Sum the gradients of what each value was repeated to."""
+        grad = F.pad(grad, (0, ctx.scale - 1, 0, ctx.scale - 1))
+        return F.avg_pool2d(grad, ctx.scale, divisor_override=1), None, None, None
 
 
 def resample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
