@@ -7,6 +7,7 @@ import torch
 from mmdet.models.dense_heads import RetinaHead, RetinaSepBNHead
 from torch import nn
 
+from mmnasfpn.anytime.latency import time_exits
 from mmnasfpn.genotypes import Genotype, MergingCell
 from mmnasfpn.models import compile as compiling
 from mmnasfpn.models.backbones import AmoebaNet, MobileNetV2, ResNet10
@@ -23,7 +24,7 @@ PLAIN = dict(type='BN', momentum=0.003, eps=1e-4)
 
 
 def neck(**options):
-    return NASFPN([4, 6], 8, 3, 2, genotype=GENOTYPE, **options)
+    return NASFPN([4, 6], 8, 3, stack_times=1, genotype=GENOTYPE, **options)
 
 
 def head(kind, **options):
@@ -47,7 +48,7 @@ NETWORKS = dict(
     mmdet=(lambda: neck(variant='mmdet'), (4, 6)),
     fpn=(lambda: FPN([4, 6], 8, 3), (4, 6)),
     pyramid=(lambda: PyramidNetwork(GENOTYPE, 8, PLAIN), (8, 8, 8)),
-    amoebanet=(lambda: AmoebaNet(3, 16, 8, out_indices=(1,), drop_path_prob=0.2), (3,)),
+    amoebanet=(lambda: AmoebaNet(3, 16, 8, out_indices=(0,), drop_path_prob=0.2), (3,)),
     mobilenet=(lambda: MobileNetV2(out_indices=(1,)), (3,)),
     resnet10=(lambda: ResNet10(base_channels=4, num_stages=2, strides=(1, 2), dilations=(1, 1),
                                out_indices=(0, 1)), (3,)),
@@ -107,26 +108,18 @@ def test_networks_are_one_graph_where_they_are_trained_in_mixed_precision():
                 step(network, inputs, True, autocast=True))
 
 
-@pytest.mark.parametrize('build', [
-    lambda: neck(with_cp=True, dropblock_cfg=dict(keep_prob=0.8)), ])
-def test_checkpointed_activations_are_one_graph_and_count_the_batch_once(build):
+def test_checkpointed_activations_are_one_graph_are_not_kept_and_count_the_batch_once():
     torch.manual_seed(0)
-    network, inputs = build(), maps(20, 17, 4, 6)
-    assert_same(step(compiled(network, backend='aot_eager'), inputs, True), step(network, inputs, True))
-
-
-def test_checkpointed_activations_are_not_kept_by_compiled_networks():
-    inputs = maps(20, 17, 4, 6)
-
-    def saved(with_cp):
-        sizes = []
-        network = compiled(neck(with_cp=with_cp), backend='aot_eager')
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: (sizes.append(x.numel()), x)[1],
-                                                      lambda x: x):
-            network([x.requires_grad_() for x in inputs])
-        return sum(sizes)
-
-    assert saved(True) < saved(False) / 2
+    network, inputs, saved = neck(with_cp=True), maps(20, 17, 4, 6), []
+    other = compiled(network, backend='aot_eager')
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: (saved.append(x.numel()), x)[1],
+                                                  lambda x: x):
+        found = step(other, inputs, True)
+        compiled_size = sum(saved)
+        network.with_cp = False
+        expected = step(network, inputs, True)
+    assert_same(found, expected)
+    assert compiled_size < (sum(saved) - compiled_size) / 4
 
 
 class Counter:
@@ -160,49 +153,41 @@ def graphs_of(size, detector, counter):
     return found
 
 
-SIZES = [(2, 128, 160), (2, 97, 160), (2, 131, 91), (3, 64, 256), (5, 129, 127), (2, 128, 160)]
-
-
-def test_images_of_all_sizes_take_two_graphs_of_each_network():
+@pytest.mark.parametrize(('training', 'batches'), [(True, (2, 2, 2, 3, 5, 2)), (False, (1,) * 6)])
+def test_images_of_all_sizes_take_two_graphs_of_each_network(training, batches):
     counter = Counter()
-    detector = compile_networks(Detector(), backend=counter, fullgraph=True)
-    for training in (True, False):
-        detector.train(training)
-        with torch.set_grad_enabled(training):
-            added = [graphs_of(size, detector, counter) for size in SIZES]
-        assert added == [[1, 1, 1], [1, 1, 1], *[[0, 0, 0]] * 4]
-    with torch.no_grad():  # a test takes single images
-        assert [graphs_of((1, *size[1:]), detector, counter) for size in SIZES] == [
-            [1, 1, 1], *[[0, 0, 0]] * 5]
+    detector = compile_networks(Detector(), backend=counter, fullgraph=True).train(training)
+    sizes = (128, 160), (97, 160), (131, 91), (64, 256), (129, 127), (128, 160)
+    with torch.set_grad_enabled(training):
+        added = [graphs_of((batch, *size), detector, counter)
+                 for batch, size in zip(batches, sizes, strict=True)]
+    assert added == [[1, 1, 1], [1, 1, 1], *[[0, 0, 0]] * 4]
 
 
 @pytest.mark.parametrize(('dynamic', 'graphs'), [(True, [1, 0, 0]), (False, [1, 1, 1])])
 def test_whether_sizes_share_a_graph_can_be_chosen(dynamic, graphs):
     counter = Counter()
-    network = compile_networks(neck(), dynamic=dynamic, backend=counter).eval()
+    network = compile_networks(nn.Conv2d(3, 3, 3), dynamic=dynamic, backend=counter)
     before = 0
-    for (height, width), added in zip([(16, 24), (17, 20), (32, 31)], graphs, strict=True):
-        network(maps(height, width, 4, 6))
+    for size, added in zip([(16, 24), (17, 20), (32, 31)], graphs, strict=True):
+        network(torch.rand(2, 3, *size))
         assert counter.graphs - before == added
         before = counter.graphs
 
 
-@pytest.mark.parametrize('heads', ['own_norms', 'separate'])
-def test_each_exit_of_an_anytime_detector_is_compiled_and_none_after_it(heads, tmp_path):
-    model = anytime.build(anytime.config(tmp_path, heads=heads))
-    plain = copy.deepcopy(model)
-    counter = Counter()
+def test_exits_of_an_anytime_detector_are_compiled_each_by_itself_and_only_when_asked_for(tmp_path):
+    model = anytime.build(anytime.config(tmp_path, stacks=2))
+    plain, counter = copy.deepcopy(model), Counter()
     compile_networks(model, backend=counter, fullgraph=True)
-    data = anytime.batch(1)
-    for exit_stack in model.exits:
-        samples = []
-        for each in (model, plain):
-            each.test_cfg.exit_stack = exit_stack
-            samples.extend(each.test_step(data))
-        mine, theirs = (sample.pred_instances for sample in samples)
-        assert len(mine) > 0
-        torch.testing.assert_close(mine.bboxes, theirs.bboxes)
-    assert counter.graphs
+    data, graphs = anytime.batch(1), []
+    for _ in range(2):
+        for mine, theirs in zip(model.anytime(data), plain.anytime(data), strict=True):
+            graphs.append(counter.graphs)
+            assert mine[0] == theirs[0]
+            assert anytime.same(anytime.boxes_of(mine[1]), anytime.boxes_of(theirs[1]))
+    assert graphs == [3, 5, 5, 5]  # a stack and the head with an exit's norms, and the backbone at first
+    runs = time_exits(model, [data])
+    assert [run.exit_stack for run in runs] == [1, 2] and all(run.neck > 0 for run in runs)
 
 
 def test_copies_and_weights_are_those_of_a_model_that_is_not_compiled():

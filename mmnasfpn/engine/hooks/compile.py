@@ -36,6 +36,6 @@ class CompileHook(Hook):
         """Compile the networks of the model, distributed or not."""
         if runner.cfg.get('compile', False) not in (None, False):
             raise ValueError(f'the config has compile={runner.cfg.compile!r}, by which MMEngine '
-                             'compiles whole steps, and CompileHook (--compile), which compiles networks: leave '
-                             'one out')
+                             'compiles whole steps, and CompileHook (--compile), which compiles '
+                             'networks: leave one out')
         compile_networks(unwrapped(runner.model), self.mode, self.dynamic, self.backend)
