@@ -3,21 +3,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from functools import partial
 from types import MethodType
 from typing import Any
 
 import torch
 import torch._dynamo
-import torch._inductor
 import torch.fx.experimental._config
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 #: What ``torch.compile`` takes as its mode with the backend ``'inductor'``.
 MODES = ('default', 'reduce-overhead', 'max-autotune')
-#: The most graphs of all networks: for each two sizes, training and evaluation, each exit, precision ...
-_MAX_GRAPHS = 128
+#: The most graphs of a network: two for each mode, for up to seven exits. PyTorch's own limit is 8.
+_MAX_GRAPHS = 32
 
 
 def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | None = None,
@@ -70,11 +68,8 @@ class _CompiledForward:
     def __init__(self, module: nn.Module, dynamic: bool | None, **options: Any) -> None:
         self.module = module
         self.plain = getattr(module.forward, 'plain', module.forward)
-        compile_it = partial(torch.compile, self.plain)
-        of_all_sizes = compile_it(dynamic=True, **_dynamic(options))
-        of_one_size = compile_it(dynamic=False, **options)
-        self._for_first = of_all_sizes if dynamic else of_one_size
-        self._for_others = of_one_size if dynamic is False else of_all_sizes
+        self._for_first = torch.compile(self.plain, dynamic=dynamic is True, **options)
+        self._for_others = torch.compile(self.plain, dynamic=dynamic is not False, **options)
         self._first_sizes: dict[tuple, list[torch.Size]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,18 +86,6 @@ class _CompiledForward:
     def __reduce__(self) -> tuple:
         """Copy and pickle the plain method of the module's copy, which is not compiled."""
         return _plain_forward, (self.module,)
-
-
-def _dynamic(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options with which Inductor compiles convolutions for all sizes, in training too.
-
-    Since torch 2.13 it fixes the sizes of a convolution's gradient unless maps are channels last inside.
-    """
-    if options['backend'] != 'inductor':
-        return options
-    config = torch._inductor.list_mode_options(options['mode'] or 'default', dynamic=True)
-    # torch.compile takes a mode or options, and a mode is a set of options.
-    return {**options, 'mode': None, 'options': {**config, 'force_layout_optimization': True}}
 
 
 def _plain_forward(module: nn.Module) -> MethodType:

@@ -99,7 +99,7 @@ def _upsample(x: Tensor, scale: int, height: int, width: int) -> Tensor:
 
 
 class _Upsample(torch.autograd.Function):
-    """Upsampling whose backward pass Inductor compiles for all sizes; for PyTorch's, it fixes them."""
+    """Upsampling, compiled, whose backward pass sums windows; PyTorch's adds up each value by itself."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: int, height: int, width: int) -> Tensor:

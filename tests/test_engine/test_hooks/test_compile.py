@@ -8,7 +8,7 @@ from torch import nn
 
 from mmnasfpn.engine import run as engine
 from mmnasfpn.engine.hooks import CompileHook
-from mmnasfpn.engine.run import evaluate, train
+from mmnasfpn.engine.run import evaluate, load_config, train
 from tests.conftest import run_tool_here
 from tests.test_engine.test_hooks import test_speed as speed
 from tests.test_engine.test_hooks.test_drop_block import StoppedError
@@ -17,10 +17,11 @@ from tests.test_engine.test_hooks.test_drop_block import StoppedError
 SMALL = {
     'model.backbone.type': 'mmnasfpn.ResNet10', 'model.backbone.depth': 10,
     'model.backbone.num_stages': 4, 'model.neck.stack_times': 1, 'model.bbox_head.stacked_convs': 1,
-    'model.neck.dropblock_cfg': dict(keep_prob=0.9)}
-#: Without code made for the machine, so that results are equal to the last bit.
+    'model.neck.dropblock_cfg': dict(keep_prob=0.9), 'train_cfg.max_epochs': 2,
+    'train_cfg.val_interval': 9,
+    'optim_wrapper.optimizer.type': 'SGD'}  # AdamW magnifies the smallest gradients
+#: Makes graphs, and runs them as they are.
 EAGER = dict(type='mmnasfpn.CompileHook', backend='eager')
-HOOKS_OF_THE_RUN = (dict(type='mmnasfpn.DropBlockRampHook'), dict(type='EMAHook', momentum=0.1))
 
 
 @pytest.fixture
@@ -39,25 +40,28 @@ def graphs(monkeypatch):
 
 
 def test_a_compiled_training_goes_on_and_ends_as_one_that_is_not(tiny_config, tmp_path, graphs):
-    def weights(name):
-        path = tmp_path / name / 'epoch_2.pth'
-        checkpoint = torch.load(path, weights_only=False)
-        return {f'{key}.{name}': value for key in ('state_dict', 'ema_state_dict')
-                for name, value in checkpoint[key].items()}
+    def run(name, *hooks, **options):
+        cfg = load_config(str(tiny_config), str(tmp_path / name), SMALL)
+        cfg.experiment_name = f'{tmp_path / name}-{options}'
+        cfg.custom_hooks = [dict(type='mmnasfpn.DropBlockRampHook'), *hooks,
+                            dict(type='EMAHook', momentum=0.1)]
+        train(cfg, **options)
 
-    options = {**SMALL, 'train_cfg.val_interval': 2}
-    speed.trained(tiny_config, tmp_path / 'plain', *HOOKS_OF_THE_RUN, epochs=2, options=options)
+    run('plain')
     assert not graphs
     with pytest.raises(StoppedError):
-        speed.trained(tiny_config, tmp_path / 'w', EAGER, *HOOKS_OF_THE_RUN,
-                      dict(type='mmnasfpn.StopAfter', epochs=1), epochs=2, options=options)
+        run('w', EAGER, dict(type='mmnasfpn.StopAfter', epochs=1))
     assert len(graphs) == 3  # one each for backbone, neck and head, at all steps of the ramp
-    speed.trained(tiny_config, tmp_path / 'w', *HOOKS_OF_THE_RUN, EAGER, epochs=2, options=options,
-                  resume=True)
-    expected, found = weights('plain'), weights('w')
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+    run('w', EAGER, resume=True)
+    expected, found = (torch.load(tmp_path / name / 'epoch_2.pth', weights_only=False)
+                       for name in ('plain', 'w'))
+    for key in ('state_dict', 'ema_state_dict'):
+        assert expected[key].keys() == found[key].keys()
+        for name, value in expected[key].items():
+            torch.testing.assert_close(found[key][name], value, rtol=1e-4, atol=1e-5)
+    moved = [name for name, value in expected['state_dict'].items()
+             if (value - expected['ema_state_dict'][f'module.{name}']).abs().max() > 1e-3]
+    assert moved  # so that the training is more than what was tolerated
 
 
 def test_a_compiled_test_finds_the_same_with_all_switches(tiny_config, tmp_path, graphs):
