@@ -17,9 +17,11 @@ from tests.test_engine.test_hooks.test_drop_block import StoppedError
 SMALL = {
     'model.backbone.type': 'mmnasfpn.ResNet10', 'model.backbone.depth': 10,
     'model.backbone.num_stages': 4, 'model.neck.stack_times': 1, 'model.bbox_head.stacked_convs': 1,
-    'model.neck.dropblock_cfg': dict(keep_prob=0.9), 'train_cfg.max_epochs': 2,
-    'train_cfg.val_interval': 9,
-    'optim_wrapper.optimizer.type': 'SGD'}  # AdamW magnifies the smallest gradients
+    'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 9,
+    # It drops nothing: its random numbers are not those of the first run where that goes on.
+    'model.neck.dropblock_cfg': dict(keep_prob=1.0),
+    # AdamW magnifies the smallest gradients.
+    'optim_wrapper.optimizer.type': 'SGD', 'optim_wrapper.optimizer.lr': 0.1}
 #: Makes graphs, and runs them as they are.
 EAGER = dict(type='mmnasfpn.CompileHook', backend='eager')
 
@@ -59,9 +61,9 @@ def test_a_compiled_training_goes_on_and_ends_as_one_that_is_not(tiny_config, tm
         assert expected[key].keys() == found[key].keys()
         for name, value in expected[key].items():
             torch.testing.assert_close(found[key][name], value, rtol=1e-4, atol=1e-5)
-    moved = [name for name, value in expected['state_dict'].items()
-             if (value - expected['ema_state_dict'][f'module.{name}']).abs().max() > 1e-3]
-    assert moved  # so that the training is more than what was tolerated
+    name = 'neck.laterals.0.conv.weight'
+    moved = expected['state_dict'][name] - expected['ema_state_dict'][f'module.{name}']
+    assert moved.abs().max() > 1e-3  # so that more was trained than is tolerated
 
 
 def test_a_compiled_test_finds_the_same_with_all_switches(tiny_config, tmp_path, graphs):
