@@ -50,12 +50,13 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
     check_options(mode, dynamic, backend)
     _check_fits(model, backend)
     _configure(model)
-    for network in _networks_of(model) or [model]:
+    networks = _networks_of(model) or [model]
+    for network in networks:
         # nn.Module.compile would compile a module's hooks as well, and leave out those that come later.
         network.forward = _CompiledForward(network, dynamic, mode=mode, backend=backend,
                                            fullgraph=fullgraph)
-    if mode not in (None, 'default') and _begin_step not in model._forward_pre_hooks.values():
-        model.register_forward_pre_hook(_begin_step)
+    if mode not in (None, 'default') and _begin_step not in networks[0]._forward_pre_hooks.values():
+        networks[0].register_forward_pre_hook(_begin_step)
     return model
 
 
@@ -110,8 +111,8 @@ def _configure(model: nn.Module) -> None:
         config.optimize_ddp = False  # it cuts graphs where gradients are sent, and cannot cut these
 
 
-def _begin_step(model: nn.Module, inputs: tuple) -> None:
-    # Without gradients each network's call would be a step, which may overwrite what those before gave.
+def _begin_step(backbone: nn.Module, inputs: tuple) -> None:
+    # Else each network's call is a step where there are no gradients, and may overwrite its own input.
     torch.compiler.cudagraph_mark_step_begin()
 
 

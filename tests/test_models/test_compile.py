@@ -217,6 +217,20 @@ def test_hooks_of_networks_run_at_each_call_whenever_they_came():
     assert seen == [0, 1]
 
 
+@pytest.mark.parametrize(('mode', 'expected'), [
+    (None, ['backbone', 'neck']), ('default', ['backbone', 'neck']),
+    ('reduce-overhead', ['step', 'backbone', 'neck'])])
+def test_a_step_of_cuda_graphs_begins_with_the_backbone(mode, expected, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, 'compile', lambda call, **options: call)
+    monkeypatch.setattr(torch.compiler, 'cudagraph_mark_step_begin', lambda: seen.append('step'))
+    model = compile_networks(compile_networks(Detector(), mode), mode)  # twice has no further effect
+    for name, network in model.named_children():
+        network.register_forward_pre_hook(lambda *_, name=name: seen.append(name))
+    model.neck(model.backbone(torch.rand(2, 3, 64, 64)))
+    assert seen == expected
+
+
 def test_inductor_computes_the_same_and_detects_at_all_sizes_by_one_graph():
     torch.manual_seed(0)
     genotype = Genotype((
