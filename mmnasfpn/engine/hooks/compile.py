@@ -9,10 +9,10 @@ from mmnasfpn.registry import HOOKS
 
 @HOOKS.register_module()
 class CompileHook(Hook):
-    """Compile backbone, neck and heads of the model by ``torch.compile`` (:func:`compile_networks`).
+    """Compile backbone, neck and heads: :func:`~mmnasfpn.models.compile.compile_networks`.
 
-    Checkpoints are the same with and without. Its place among the hooks does not matter: the first batch
-    is compiled, with all that other hooks did to the model before it.
+    Checkpoints are the same with and without. Its place among the hooks does not matter: the work is
+    done when the first batch comes, after all that other hooks do to the model.
 
     Args:
         mode (str | None): ``'default'``, ``'reduce-overhead'`` or ``'max-autotune'``. Defaults to None.
