@@ -87,11 +87,13 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
     Returns:
         Tensor: Shape ``(N, C, *size)``.
     """
-    # F.interpolate takes a size or a scale, not both, and of cropping after it a compiler makes one
-    # graph for sizes that divide and others for those that do not.
-    if torch.compiler.is_dynamo_compiling() and x.requires_grad and torch.is_grad_enabled():
-        return _Upsample.apply(x, 2**steps, *size)
-    return _upsample(x, 2**steps, *size)
+    height, width = size
+    if not torch.compiler.is_dynamo_compiling():
+        return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
+    # Of cropping, the compiler makes one graph for sizes that divide and others for those that do not.
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Upsample.apply(x, 2**steps, height, width)
+    return _upsample(x, 2**steps, height, width)
 
 
 def _upsample(x: Tensor, scale: int, height: int, width: int) -> Tensor:
