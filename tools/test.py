@@ -38,7 +38,8 @@ def main() -> None:
     evaluate(load_parsed_config(args), args.checkpoint, out=args.out, json_path=args.json,
              show_dir=args.show_dir, show=args.show, wait_time=args.wait_time, tta=args.tta,
              backend=args.backend, trust_checkpoint=args.trust_checkpoint,
-             channels_last=args.channels_last, dtype=args.dtype, fuse=args.fuse)
+             channels_last=args.channels_last, dtype=args.dtype, fuse=args.fuse,
+             compile_mode=args.compile)
 
 
 if __name__ == '__main__':

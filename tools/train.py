@@ -20,7 +20,8 @@ def main() -> None:
     from mmnasfpn.engine.run import train
 
     train(load_parsed_config(args), args.amp, args.auto_scale_lr, args.resume,
-          args.trust_checkpoint, channels_last=args.channels_last, dtype=args.dtype)
+          args.trust_checkpoint, channels_last=args.channels_last, dtype=args.dtype,
+          compile_mode=args.compile)
 
 
 if __name__ == '__main__':

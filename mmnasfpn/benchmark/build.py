@@ -19,6 +19,7 @@ from mmnasfpn.benchmark.cases import Case, NeckSize, Setting, necks, switches_of
 from mmnasfpn.benchmark.settings import CONVOLUTIONS, MMDET, OURS
 from mmnasfpn.export import ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import open_session
+from mmnasfpn.models.compile import compile_networks
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.models.precision import give_rois_plain_maps, keep_boxes_float32
@@ -99,11 +100,8 @@ def _prepare(model: Any, is_training: bool, switches: frozenset[str]) -> None:
             module.with_cp = 'recomputed' in switches
     if 'bf16' in switches:
         keep_boxes_float32(model)
-    if 'compiled' in switches:  # of a detector its networks, but not its loops over images
-        networks = [getattr(model, name) for name in ('backbone', 'neck', 'bbox_head')
-                    if hasattr(model, name)]
-        for network in networks or [model]:
-            network.compile()
+    if 'compiled' in switches:
+        compile_networks(model)
 
 
 def _infer(forward: Run, autocast: AbstractContextManager) -> Any:

@@ -124,6 +124,10 @@ def add_speed(parser: argparse.ArgumentParser, *dtypes: str) -> None:
                         help='store weights and maps channels last')
     parser.add_argument('--dtype', choices=dtypes, default=dtypes[0],
                         help='mixed precision, on a CPU or a GPU; by default as the config says')
+    parser.add_argument('--compile', nargs='?', const='default', metavar='MODE',
+                        choices=['default', 'reduce-overhead', 'max-autotune'],
+                        help='compile the networks by torch.compile; its MODE is default, '
+                             'reduce-overhead (images of one size, on a GPU) or max-autotune')
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

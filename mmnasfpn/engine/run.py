@@ -39,7 +39,7 @@ DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')
 
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
           resume: bool | str = False, trust_checkpoint: bool = False,
-          channels_last: bool = False, dtype: str = 'fp32') -> None:
+          channels_last: bool = False, dtype: str = 'fp32', compile_mode: str | None = None) -> None:
     """Train.
 
     Args:
@@ -54,6 +54,8 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
         channels_last (bool): Store weights and maps channels last. Defaults to False.
         dtype (str): ``'bf16'`` trains and validates in mixed precision of bfloat16, on a CPU or a GPU.
             Defaults to ``'fp32'``: as the config says.
+        compile_mode (str | None): Compile the networks by ``torch.compile``, in this mode of
+            :class:`~mmnasfpn.engine.hooks.CompileHook`. Defaults to None: as the config says.
 
     Raises:
         FileNotFoundError, ValueError: If the data or the model do not fit the config, a checkpoint is
@@ -78,7 +80,7 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
             raise UsageError('--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the '
                              'config: the whole batch that the learning rate was chosen for')
         cfg.auto_scale_lr.enable = True
-    _add_speed_hooks(cfg, channels_last, dtype)
+    _add_speed_hooks(cfg, channels_last, dtype, compile_mode=compile_mode)
     _use_hook(cfg, 'checkpoint', dict(type='CheckpointHook', interval=1), CheckpointHook,
               'mmnasfpn.AtomicCheckpointHook')
     if resume:
@@ -96,7 +98,7 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
          show_dir: str | os.PathLike[str] | None = None, show: bool = False,
          wait_time: float = 2, tta: bool = False, backend: str | None = None,
          trust_checkpoint: bool = False, channels_last: bool = False, dtype: str = 'fp32',
-         fuse: bool = False) -> dict[str, float]:
+         fuse: bool = False, compile_mode: str | None = None) -> dict[str, float]:
     """Evaluate a checkpoint.
 
     Args:
@@ -118,6 +120,7 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
         dtype (str): ``'bf16'`` or ``'fp16'`` evaluates in mixed precision of bfloat16 or float16.
             Defaults to ``'fp32'``: as the config says.
         fuse (bool): Fold batch normalisation into the convolutions before it. Defaults to False.
+        compile_mode (str | None): As in :func:`train`.
 
     Returns:
         dict[str, float]: The metrics, e.g. ``{'coco/bbox_mAP': ..., ...}``.
@@ -133,15 +136,15 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
         raise UsageError(f'--out is {os.fspath(out)!r}, but must end in .pkl or .pickle')
     _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
     if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
-        if tta or channels_last or fuse or dtype != 'fp32':
-            raise UsageError('--tta, --channels-last, --dtype and --fuse cannot change an exported '
-                             'model: leave them out')
+        if tta or channels_last or fuse or dtype != 'fp32' or compile_mode is not None:
+            raise UsageError('--tta, --channels-last, --dtype, --fuse and --compile cannot change an '
+                             'exported model: leave them out')
         cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
         cfg.load_from = None
         cfg.custom_hooks = []  # such as EMAHook, which there are no weights for
     else:
         cfg.load_from = checkpoint
-        _add_speed_hooks(cfg, channels_last, dtype, fuse)
+        _add_speed_hooks(cfg, channels_last, dtype, fuse, compile_mode)
     check_config(cfg, 'test')
     if show or show_dir:
         _use_hook(cfg, 'visualization', dict(type='mmdet.DetVisualizationHook'), DetVisualizationHook,
@@ -218,7 +221,8 @@ def _check_data_once(cfg: Config, dataloaders: tuple[str, ...],
     return next(filter(None, everywhere))
 
 
-def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = False) -> None:
+def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = False,
+                     compile_mode: str | None = None) -> None:
     if dtype not in DTYPES:
         raise ValueError(f'dtype is {dtype!r}, but must be one of {", ".join(map(repr, DTYPES))}')
     hooks: list[dict[str, Any]] = list(cfg.get('custom_hooks') or ())
@@ -228,6 +232,8 @@ def _add_speed_hooks(cfg: Config, channels_last: bool, dtype: str, fuse: bool = 
         hooks.append(dict(type='mmnasfpn.AutocastHook', dtype=DTYPES[dtype]))
     if fuse:
         hooks.append(dict(type='mmnasfpn.FoldNormsHook'))
+    if compile_mode is not None:
+        hooks.append(dict(type='mmnasfpn.CompileHook', mode=compile_mode))
     cfg.custom_hooks = hooks
 
 

@@ -17,6 +17,9 @@ def checkpoint_activations(module: nn.Module, *args: Any) -> Any:
     """
     if not torch.is_grad_enabled():
         return module(*args)
+    if torch.compiler.is_compiling():
+        # Compiled, statistics are written at the end of the forward pass, by AOTAutograd.
+        return checkpoint(module, *args, use_reentrant=False)
     return checkpoint(module, *args, use_reentrant=False,
                       context_fn=lambda: (nullcontext(), _keep_statistics(module)))
 

@@ -1,6 +1,7 @@
 """Hooks of training and testing."""
 from mmnasfpn.checkpoints.atomic import AtomicCheckpointHook
 from mmnasfpn.checkpoints.fit import CheckpointFitHook
+from mmnasfpn.engine.hooks.compile import CompileHook
 from mmnasfpn.engine.hooks.drop_block import DropBlockRampHook
 from mmnasfpn.engine.hooks.last_batch import LastBatchHook
 from mmnasfpn.engine.hooks.no_detections import NoDetectionsHook
@@ -10,5 +11,5 @@ from mmnasfpn.engine.hooks.schedule import ResumedScheduleHook
 from mmnasfpn.engine.hooks.speed import AutocastHook, ChannelsLastHook, FoldNormsHook
 
 __all__ = ['AtomicCheckpointHook', 'AutocastHook', 'ChannelsLastHook', 'CheckpointFitHook',
-           'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook', 'PaintHook',
-           'ResumeHook', 'ResumedScheduleHook']
+           'CompileHook', 'DropBlockRampHook', 'FoldNormsHook', 'LastBatchHook', 'NoDetectionsHook',
+           'PaintHook', 'ResumeHook', 'ResumedScheduleHook']

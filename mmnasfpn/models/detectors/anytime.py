@@ -3,8 +3,8 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -269,14 +269,14 @@ class AnytimeDetector(SingleStageDetector):
         return self.head_of(self.exit_stack)(self.extract_feat(batch_inputs))
 
     def _pyramids(self, batch_inputs: Tensor,
-                  exits: Collection[int]) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
-        """Yield the pyramids of some stacks; no stack runs before it is needed."""
-        pyramids = self.neck.iter_pyramids(self.backbone(batch_inputs))
-        for stack, pyramid in enumerate(islice(pyramids, max(exits)), 1):
-            if stack in exits:
-                yield stack, pyramid
+                  exits: Sequence[int]) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+        """Yield the pyramids of some exits, in rising order; no stack runs before it is needed."""
+        maps = self.backbone(batch_inputs)
+        for first, last in pairwise((0, *exits)):
+            maps = self.neck(maps, first, last)
+            yield last, maps
 
-    def _detect(self, batch_inputs: Tensor, samples: Sequence[DetDataSample], exits: Collection[int],
+    def _detect(self, batch_inputs: Tensor, samples: Sequence[DetDataSample], exits: Sequence[int],
                 rescale: bool) -> Iterator[tuple[int, list[DetDataSample]]]:
         """Yield the detections of some exits, each in new data samples."""
         for exit_stack, pyramid in self._pyramids(batch_inputs, exits):

@@ -107,13 +107,16 @@ class NASFPN(PyramidNeck):
                            memory_efficient_pooling)
             for _ in range(stack_times))
 
-    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Run all stacks.
+    def forward(self, inputs: Sequence[Tensor], first: int = 0,
+                last: int | None = None) -> tuple[Tensor, ...]:
+        """Run all stacks, or some of them.
 
         Args:
             inputs (Sequence[Tensor]): The backbone's maps, fine to coarse, one per entry of
                 ``in_channels``: (N, in_channels[i], H_i, W_i), each half the size of the one
-                before, rounded up.
+                before, rounded up. Where ``first`` is above 0, the pyramid after that stack.
+            first (int): The stack to go on after. Defaults to 0, from the start.
+            last (int | None): The stack to stop after, counted from 1. Defaults to None, the last one.
 
         Returns:
             tuple[Tensor, ...]: ``num_outs`` maps, fine to coarse, (N, out_channels, H_l, W_l).
@@ -121,26 +124,28 @@ class NASFPN(PyramidNeck):
         Raises:
             ValueError: If the maps are not those that the neck was made for.
         """
-        for pyramid in self.iter_pyramids(inputs):
-            last = pyramid  # those before are freed
-        return last
+        pyramid = tuple(inputs) if first else self._input_pyramid(inputs)
+        for network in list(self.pyramids)[first:last]:
+            pyramid = self._run(network, pyramid)  # those before are freed
+        return pyramid
 
     def iter_pyramids(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the pyramid after each stack; a stack runs only when its pyramid is asked for.
 
         Takes what :meth:`forward` takes, and yields what it returns.
         """
-        self.check_inputs(inputs)
-        pyramid = self._input_pyramid(inputs[self.used_inputs])
-        for network in self.pyramids:
-            pyramid = self._run(network, pyramid)
+        pyramid = tuple(inputs)
+        for stack in range(self.stack_times):
+            pyramid = self(pyramid, stack, stack + 1)
             yield pyramid
 
     def _run(self, module: nn.Module, x: Any) -> Any:
         return checkpoint_activations(module, x) if self.with_cp else module(x)
 
     def _input_pyramid(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        maps = [self._run(lateral, x) for lateral, x in zip(self.laterals, inputs, strict=True)]
+        self.check_inputs(inputs)
+        maps = [self._run(lateral, x)
+                for lateral, x in zip(self.laterals, inputs[self.used_inputs], strict=True)]
         for conv in self.coarser_convs:
             # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
             maps.append(self._coarser(conv(maps[-1]), self.memory_efficient_pooling))

@@ -44,6 +44,9 @@ def downsample(x: Tensor, steps: int, memory_efficient: bool | None = None) -> T
                 x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
                 x = torch.maximum(x[..., ::2], x[..., 1::2])
             return x
+    if torch.compiler.is_dynamo_compiling():
+        # Of ceil_mode, Inductor makes one graph for sizes that divide and others for those that do not.
+        return F.max_pool2d(F.pad(x, (0, kernel - 1, 0, kernel - 1), value=-torch.inf), kernel)
     # Where kernel and stride are equal and nothing is padded on the left, ceil_mode extends the
     # map at the bottom and right only, and never lets the extension win.
     return F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True)
@@ -85,7 +88,32 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         Tensor: Shape ``(N, C, *size)``.
     """
     height, width = size
-    return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
+    if not torch.compiler.is_dynamo_compiling():
+        return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
+    # Of cropping, the compiler makes one graph for sizes that divide and others for those that do not.
+    if x.requires_grad and torch.is_grad_enabled():
+        return _Upsample.apply(x, 2**steps, height, width)
+    return _upsample(x, 2**steps, height, width)
+
+
+def _upsample(x: Tensor, scale: int, height: int, width: int) -> Tensor:
+    return torch.ops.aten.upsample_nearest2d(x, (height, width), scale, scale)
+
+
+class _Upsample(torch.autograd.Function):
+    """Upsampling, compiled, whose backward pass sums windows; PyTorch's adds up each value by itself."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: int, height: int, width: int) -> Tensor:
+        """Upsample to a size."""
+        ctx.scale = scale
+        return _upsample(x, scale, height, width)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        """Sum the gradients of what each value was repeated to."""
+        grad = F.pad(grad, (0, ctx.scale - 1, 0, ctx.scale - 1))
+        return F.avg_pool2d(grad, ctx.scale, divisor_override=1), None, None, None
 
 
 def resample(x: Tensor, steps: int, size: tuple[int, int],
