@@ -1,4 +1,5 @@
 """The networks of a detector compiled by ``torch.compile``, in place."""
+import logging
 import os
 import shutil
 import sys
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 import torch._dynamo
 import torch.fx.experimental._config
+from mmengine.logging import print_log
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -16,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 MODES = ('default', 'reduce-overhead', 'max-autotune')
 #: The most graphs of a network: two for each mode, for up to seven exits. PyTorch's own limit is 8.
 _MAX_GRAPHS = 32
+#: The oldest PyTorch that was tried and computes again in the backward pass without a trace.
+_CHECKPOINTS_SINCE = Version('2.9')
 
 
 def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | None = None,
@@ -36,7 +41,8 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
             operation on a GPU, for images of one size; or ``'max-autotune'``, which also tries out
             several ways to compute. Defaults to None, the default.
         dynamic (bool | None): True compiles for all sizes of images from the start; False, for each size
-            anew. Defaults to None: for the first size alone, and once more for all others.
+            anew. Defaults to None: for the first size alone, and once more for all others. Sizes that
+            the graph for all others does not take run uncompiled.
         backend (str | Callable): A backend of ``torch.compile``. Defaults to ``'inductor'``.
         fullgraph (bool): Raise an error where a network is not one graph. Defaults to False: what
             cannot be compiled runs as it is.
@@ -63,15 +69,20 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
 class _CompiledForward:
     """The ``forward`` of a module, compiled for the sizes that come first, and once more for all others.
 
-    By itself ``torch.compile`` compiles again for each dimension that changes: height, width, batch.
+    By itself ``torch.compile`` compiles again for each dimension that changes (height, width, batch),
+    and where what it does with one size fixes that size, it compiles for each anew. Here such sizes run
+    uncompiled.
     """
 
     def __init__(self, module: nn.Module, dynamic: bool | None, **options: Any) -> None:
         self.module = module
         self.plain = getattr(module.forward, 'plain', module.forward)
-        self._for_first = torch.compile(self.plain, dynamic=dynamic is True, **options)
-        self._for_others = torch.compile(self.plain, dynamic=dynamic is not False, **options)
-        self._first_sizes: dict[tuple, list[torch.Size]] = {}
+        self.is_limited = dynamic is not False
+        traced = self._make_traced()
+        self._for_first = torch.compile(traced, dynamic=dynamic is True, **options)
+        self._for_others = torch.compile(traced, dynamic=self.is_limited, **options)
+        self._compiled_sizes: dict[tuple, list[list[torch.Size]]] = {}
+        self._has_told = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # as part of something larger
@@ -81,8 +92,29 @@ class _CompiledForward:
         case = (self.module.training, torch.is_grad_enabled(),
                 *(x for x in leaves if isinstance(x, int | str)))
         sizes = [x.shape for x in leaves if isinstance(x, Tensor)]
-        is_first = self._first_sizes.setdefault(case, sizes) == sizes
-        return (self._for_first if is_first else self._for_others)(*args, **kwargs)
+        compiled = self._compiled_sizes.setdefault(case, [])
+        if sizes not in compiled and len(compiled) < 2:
+            compiled.append(sizes)
+        if sizes == compiled[0]:
+            return self._for_first(*args, **kwargs)
+        if sizes == compiled[1] or not self.is_limited:
+            return self._for_others(*args, **kwargs)
+        with torch.compiler.set_stance('eager_on_recompile'):
+            return self._for_others(*args, **kwargs)
+
+    def _make_traced(self) -> Callable[..., Any]:
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            if not torch.compiler.is_compiling() and not self._has_told:
+                self._has_told = True
+                print_log(f'the compiled {type(self.module).__name__} does not take images of this '
+                          'size, for which it runs uncompiled: take images of one size, or '
+                          'dynamic=False of CompileHook to compile for each size',
+                          logger='current', level=logging.WARNING)
+            return self.plain(*args, **kwargs)
+
+        # A code object of its own: PyTorch counts graphs by it, and would add those of all networks.
+        traced.__code__ = traced.__code__.replace()
+        return traced
 
     def __reduce__(self) -> tuple:
         """Copy and pickle the plain method of the module's copy, which is not compiled."""
@@ -135,6 +167,10 @@ def check_options(mode: Any, dynamic: Any, backend: Any) -> None:
 
 
 def _check_fits(model: nn.Module, backend: Any) -> None:
+    if _has_checkpoints(model) and Version(torch.__version__) < _CHECKPOINTS_SINCE:
+        raise ValueError(f'compiled by torch {torch.__version__}, activation checkpointing (with_cp) '
+                         'counts each batch twice in running statistics: install torch '
+                         f'{_CHECKPOINTS_SINCE} or newer, leave with_cp out, or do not compile')
     if backend == 'eager' and _has_checkpoints(model):
         raise ValueError("backend is 'eager', with which activation checkpointing (with_cp) counts each "
                          "batch twice in running statistics: give 'aot_eager', or leave with_cp out")
