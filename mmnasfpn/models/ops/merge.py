@@ -83,9 +83,10 @@ class _Merge(torch.autograd.Function):
         fine, gate, position = ctx.saved_tensors
         grad_gate = (grad * fine).sum(dim=(2, 3), keepdim=True)
         grad_maximum = torch.ops.aten.sigmoid_backward(grad_gate, gate).flatten(2)  # (N, C, 1)
-        # Not in place: without upsampling it is the gradient that autograd gave.
-        grad_coarse = grad_coarse.flatten(2).scatter_add(2, position, grad_maximum).view_as(grad_coarse)
-        return grad_coarse, grad * gate, None, None
+        flat = grad_coarse.flatten(2)
+        # Not in place where it is the gradient that autograd gave.
+        scatter_add = flat.scatter_add if ctx.kernel == 1 else flat.scatter_add_
+        return scatter_add(2, position, grad_maximum).view_as(grad_coarse), grad * gate, None, None
 
 
 def _merge(coarse: Tensor, fine: Tensor, steps: int, gate: Tensor | None) -> Tensor:
