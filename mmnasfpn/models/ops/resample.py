@@ -5,12 +5,18 @@ In :func:`resample`, cells stay aligned with the image's origin: the map of leve
 ``i * 2**k`` to ``(i + 1) * 2**k - 1``, fewer at the bottom. Columns likewise. MMDetection's NASFPN
 goes by sizes instead, :func:`resample_by_size`; where all sizes divide, the two are the same.
 """
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from packaging.version import Version
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+#: Whether compiled code can ask what is known of sizes; tried with 2.6, which cannot, and from 2.9 on.
+_KNOWS_SIZES = Version(torch.__version__) >= Version('2.9')
 
 
 def is_graph_made() -> bool:
@@ -44,12 +50,17 @@ def downsample(x: Tensor, steps: int, memory_efficient: bool | None = None) -> T
                 x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
                 x = torch.maximum(x[..., ::2], x[..., 1::2])
             return x
-    if torch.compiler.is_dynamo_compiling():
+    if torch.compiler.is_dynamo_compiling() and not _surely_divide(x.shape[-2:], kernel):
         # Of ceil_mode, Inductor makes one graph for sizes that divide and others for those that do not.
         return F.max_pool2d(F.pad(x, (0, kernel - 1, 0, kernel - 1), value=-torch.inf), kernel)
     # Where kernel and stride are equal and nothing is padded on the left, ceil_mode extends the
     # map at the bottom and right only, and never lets the extension win.
     return F.max_pool2d(x, kernel, stride=kernel, ceil_mode=True)
+
+
+def _surely_divide(sizes: Sequence[int], kernel: int) -> bool:
+    """Return whether sizes divide, if that is known where they are symbols of a compiler; else False."""
+    return _KNOWS_SIZES and all(statically_known_true(size % kernel == 0) for size in sizes)
 
 
 class _MaxPool(torch.autograd.Function):
@@ -88,7 +99,7 @@ def upsample(x: Tensor, steps: int, size: tuple[int, int]) -> Tensor:
         Tensor: Shape ``(N, C, *size)``.
     """
     height, width = size
-    if not torch.compiler.is_dynamo_compiling():
+    if not torch.compiler.is_dynamo_compiling() or _surely_divide(size, 2**steps):
         return F.interpolate(x, scale_factor=2**steps, mode='nearest')[..., :height, :width]
     # Of cropping, the compiler makes one graph for sizes that divide and others for those that do not.
     if x.requires_grad and torch.is_grad_enabled():
