@@ -272,9 +272,8 @@ def test_a_step_of_cuda_graphs_begins_with_the_backbone(mode, expected, monkeypa
 def test_inductor_computes_the_same_and_detects_at_all_sizes_by_one_graph():
     torch.manual_seed(0)
     genotype = Genotype((
-        MergingCell(4, 'gp', (0, 2), is_output=True), MergingCell(3, 'sum', (3, 0), is_output=True),
-        MergingCell(5, 'sum', (3, 2), is_output=True)), 3, 5)
-    network = NASFPN([4, 6], 8, 3, 1, genotype=genotype)
+        MergingCell(3, 'gp', (0, 1), is_output=True), MergingCell(4, 'sum', (2, 1), is_output=True)), 3, 4)
+    network = NASFPN([4, 6], 4, 2, 1, genotype=genotype)
     graphs = torch._dynamo.utils.counters['stats']
     before = graphs['unique_graphs']
     with torch._inductor.config.patch({'cpp.simdlen': 1}):  # less to compile
