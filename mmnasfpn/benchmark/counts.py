@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmnasfpn._markdown import to_table
@@ -40,6 +41,18 @@ class Count:
         return sum(self.operations.values())
 
 
+class _CountingLists(TorchFunctionMode):
+    """Counts the calls that wait without an operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.waits += func is torch.Tensor.tolist
+        return func(*args, **(kwargs or {}))
+
+
 class _Counting(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
@@ -66,9 +79,9 @@ def count(run: Callable[[], Any]) -> Count:
     Args:
         run (Callable): What to call.
     """
-    with _Counting() as counting:
+    with _Counting() as counting, _CountingLists() as lists:
         run()
-    return Count(dict(counting.operations.most_common()), counting.waits)
+    return Count(dict(counting.operations.most_common()), counting.waits + lists.waits)
 
 
 def count_case(case: Case, cfg: Any, setting: Setting) -> Count:

@@ -15,6 +15,8 @@ from packaging.version import Version
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from mmnasfpn.models.necks import PyramidNeck
+
 #: What ``torch.compile`` takes as its mode with the backend ``'inductor'``.
 MODES = ('default', 'reduce-overhead', 'max-autotune')
 #: The most graphs of a network: two for each mode, for up to seven exits. PyTorch's own limit is 8.
@@ -78,6 +80,7 @@ class _CompiledForward:
         self.module = module
         self.plain = getattr(module.forward, 'plain', module.forward)
         self.is_limited = dynamic is not False
+        self._exits = [part for part in module.modules() if hasattr(part, 'exit_stack')]
         traced = self._make_traced()
         self._for_first = torch.compile(traced, dynamic=dynamic is True, **options)
         self._for_others = torch.compile(traced, dynamic=self.is_limited, **options)
@@ -88,10 +91,15 @@ class _CompiledForward:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # as part of something larger
             return self.plain(*args, **kwargs)
         leaves = tree_leaves((args, kwargs))
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        if isinstance(self.module, PyramidNeck) and not (args[1:] and args[1]):
+            self.module.check_inputs(args[0])  # which a graph does not
+        device = tensors[0].device.type if tensors else 'cpu'
         # Each case has graphs of its own.
-        case = (self.module.training, torch.is_grad_enabled(),
+        case = (self.module.training, torch.is_grad_enabled(), torch.is_autocast_enabled(device),
+                *(x.dtype for x in tensors), *(part.exit_stack for part in self._exits),
                 *(x for x in leaves if isinstance(x, int | str)))
-        sizes = [x.shape for x in leaves if isinstance(x, Tensor)]
+        sizes = [x.shape for x in tensors]
         compiled = self._compiled_sizes.setdefault(case, [])
         if sizes not in compiled and len(compiled) < 2:
             compiled.append(sizes)
@@ -106,9 +114,9 @@ class _CompiledForward:
         def traced(*args: Any, **kwargs: Any) -> Any:
             if not torch.compiler.is_compiling() and not self._has_told:
                 self._has_told = True
-                print_log(f'the compiled {type(self.module).__name__} does not take images of this '
-                          'size, for which it runs uncompiled: take images of one size, or '
-                          'dynamic=False of CompileHook to compile for each size',
+                print_log(f'the graphs of the compiled {type(self.module).__name__} do not take all '
+                          'sizes of images; for others it runs uncompiled: take images of one size, '
+                          'or dynamic=False of CompileHook to compile for each size',
                           logger='current', level=logging.WARNING)
             return self.plain(*args, **kwargs)
 
@@ -118,11 +126,17 @@ class _CompiledForward:
 
     def __reduce__(self) -> tuple:
         """Copy and pickle the plain method of the module's copy, which is not compiled."""
+        if getattr(self.plain, '__func__', None) is not type(self.module).forward:  # replaced by a user
+            return _same, (self.plain,)
         return _plain_forward, (self.module,)
 
 
 def _plain_forward(module: nn.Module) -> MethodType:
     return MethodType(type(module).forward, module)
+
+
+def _same(forward: Callable[..., Any]) -> Callable[..., Any]:
+    return forward
 
 
 def _networks_of(model: nn.Module) -> list[nn.Module]:
@@ -167,13 +181,13 @@ def check_options(mode: Any, dynamic: Any, backend: Any) -> None:
 
 
 def _check_fits(model: nn.Module, backend: Any) -> None:
+    if backend == 'eager' and _has_checkpoints(model):
+        raise ValueError("backend is 'eager', with which activation checkpointing (with_cp) counts each "
+                         "batch twice in running statistics: give 'aot_eager', or leave with_cp out")
     if _has_checkpoints(model) and Version(torch.__version__) < _CHECKPOINTS_SINCE:
         raise ValueError(f'compiled by torch {torch.__version__}, activation checkpointing (with_cp) '
                          'counts each batch twice in running statistics: install torch '
                          f'{_CHECKPOINTS_SINCE} or newer, leave with_cp out, or do not compile')
-    if backend == 'eager' and _has_checkpoints(model):
-        raise ValueError("backend is 'eager', with which activation checkpointing (with_cp) counts each "
-                         "batch twice in running statistics: give 'aot_eager', or leave with_cp out")
     device = next((weight.device.type for weight in model.parameters()), 'cpu')
     if backend == 'inductor' and device == 'cpu':
         compiler = os.environ.get('CXX', 'clang++' if sys.platform == 'darwin' else 'g++')

@@ -497,3 +497,18 @@ def test_the_neck_of_exit_1_of_7_takes_at_most_a_quarter_of_the_whole():
         times = [(run(1), run(7)) for _ in range(7)]
     shares = sorted(first / whole for first, whole in times)
     assert shares[len(shares) // 2] <= 0.25
+
+
+def test_a_neck_of_the_users_own_is_asked_for_pyramids(tmp_path):
+    @MODELS.register_module(force=True)
+    class OwnNeck(NASFPN):
+        def forward(self, inputs):
+            return super().forward(inputs)
+
+    cfg = config(tmp_path)
+    plain = build(cfg)
+    cfg.model.neck.type = 'mmnasfpn.OwnNeck'
+    model = build(cfg)
+    data = batch(1)
+    for found, expected in zip(model.anytime(data), plain.anytime(data), strict=True):
+        assert same(boxes_of(found[1]), boxes_of(expected[1]))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.models import dense_heads
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from mmdet.registry import TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -161,8 +162,10 @@ def test_images_are_compared_in_groups_that_bound_the_memory(monkeypatch):
     pairs = []
     overlaps = max_iou._overlaps
     monkeypatch.setattr(max_iou, '_overlaps', lambda *args: (
-        pairs.append(args[0].shape[0]), overlaps(*args))[1])
-    for most, groups in ((1, [1] * 8), (2 * 12 * 4 * 126, [2] * 4)):
+        pairs.append(tuple(args[0].shape[:2])), overlaps(*args))[1])
+    # Groups of boxes and of ignored regions, from the image with the fewest boxes on.
+    for most, groups in ((1, [(1, 1), (1, 3), (1, 1), (1, 3), (1, 5), (1, 3), (1, 9), (1, 3)]),
+                         (2 * 12 * 4 * 126, [(3, 5), (3, 3), (1, 9), (1, 3)])):
         monkeypatch.setattr(max_iou, 'MAX_PAIRS', most)
         apart = ours.make_targets(scores, *truth)
         torch.testing.assert_close(vars(apart), vars(together), rtol=0, atol=0, equal_nan=True)
@@ -350,3 +353,37 @@ def test_the_lite_head_makes_targets_at_once():
     head = LiteRetinaHead(3, 8, loss_cls=FOCAL, train_cfg=make_pair()[0].train_cfg)
     maps = [torch.randn(2, 27, 64 // stride, 64 // stride) for stride in (8, 16, 32, 64)]
     assert head.make_targets(maps, *make_usual_truth((3, 0), (64, 64))) is not None
+
+
+def test_targets_are_made_anew_for_other_anchors_assigners_and_boxes():
+    ours, theirs = make_pair()
+    maps, truth = make_maps(ours, (64, 96), 2), make_usual_truth([3, 4])
+    other = make_usual_truth([2, 5])
+
+    def losses(head, truth):
+        return float(sum(map(sum, head.loss_by_feat(*maps, *truth).values())))
+
+    def assert_equal(truth):
+        assert losses(ours, truth) == pytest.approx(losses(theirs, truth), rel=1e-5)
+
+    with batched_targets.share_targets():
+        assert_equal(truth)
+        assert_equal(other)
+        for head in (ours, theirs):
+            head.assigner.pos_iou_thr = head.assigner.neg_iou_thr = 0.3
+        assert_equal(truth)
+        for head in (ours, theirs):
+            head.prior_generator = TASK_UTILS.build(dict(
+                type='AnchorGenerator', octave_base_scale=2, scales_per_octave=2, ratios=[0.5, 1.0],
+                strides=STRIDES))
+        assert_equal(truth)
+
+
+@pytest.mark.parametrize('label', [-1, 2])
+def test_impossible_labels_are_refused(label):
+    ours, _ = make_pair()
+    maps, truth = make_maps(ours, (64, 96), 1), make_usual_truth([3])
+    truth[0][0].labels[1] = label
+    ours.num_classes = 2
+    with pytest.raises(ValueError, match=f'a label is {label}, but num_classes is 2'):
+        ours.loss_by_feat(*maps, *truth)

@@ -202,7 +202,7 @@ def test_sizes_that_the_graphs_do_not_take_run_uncompiled(dynamic, graphs, is_to
         assert network(torch.ones(2, size)).sum() == 4 * min(size, 20)
         found.append(counter.graphs)
     assert found == graphs
-    assert len(told) == is_told and all('compiled Cut does not take' in message for message in told)
+    assert len(told) == is_told and all('of the compiled Cut do not take' in message for message in told)
 
 
 @pytest.mark.parametrize(('dynamic', 'graphs'), [(True, [1, 0, 0]), (False, [1, 1, 1])])
@@ -246,6 +246,29 @@ def test_copies_and_weights_are_those_of_a_model_that_is_not_compiled():
     assert model.neck.eval()(maps(16, 16, 4, 8))[0].any()
 
 
+def test_a_forward_that_a_user_replaced_is_copied_with_the_model():
+    model = Detector()
+    model.neck.forward = tensors
+    compile_networks(model, backend='eager')
+    assert copy.deepcopy(model).neck.forward is tensors
+
+
+def test_maps_that_do_not_fit_are_refused_when_compiled_too():
+    network = compile_networks(FPN([4, 4], 8, 3), backend='eager').eval()
+    network(maps(25, 25, 4, 4))
+    with pytest.raises(ValueError, match='must be 13x13'):
+        network([torch.rand(2, 4, 25, 25), torch.rand(2, 4, 12, 12)])
+
+
+def test_precisions_and_exits_have_sizes_of_their_own(told):
+    network = compile_networks(nn.Conv2d(3, 3, 3), backend=Counter())
+    for autocast in (False, True):
+        for size in (16, 24, 32):
+            with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+                network(torch.rand(2, 3, size, size))
+    assert not told
+
+
 def test_hooks_of_networks_run_at_each_call_whenever_they_came():
     network, seen = compile_networks(neck(), backend='eager', fullgraph=True).eval(), []
     network(maps(16, 16, 4, 6))
@@ -271,8 +294,8 @@ def test_a_step_of_cuda_graphs_begins_with_the_backbone(mode, expected, monkeypa
 
 def test_inductor_computes_the_same_and_detects_at_all_sizes_by_one_graph():
     torch.manual_seed(0)
-    genotype = Genotype((
-        MergingCell(3, 'gp', (0, 1), is_output=True), MergingCell(4, 'sum', (2, 1), is_output=True)), 3, 4)
+    genotype = Genotype((MergingCell(3, 'gp', (0, 1), is_output=True),
+                         MergingCell(4, 'sum', (2, 1), is_output=True)), 3, 4)
     network = NASFPN([4, 6], 4, 2, 1, genotype=genotype)
     graphs = torch._dynamo.utils.counters['stats']
     before = graphs['unique_graphs']
@@ -281,7 +304,9 @@ def test_inductor_computes_the_same_and_detects_at_all_sizes_by_one_graph():
         for size, training in (((17, 22), True), ((16, 24), False), ((21, 17), False)):
             inputs = maps(*size, 4, 6)
             assert_same(step(other, inputs, training), step(network, inputs, training))
-    assert graphs['unique_graphs'] - before == 2
+    # One in evaluation; the graph that PyTorch made before 2.13 does not take the last size.
+    expected = 2 if Version(torch.__version__) >= Version('2.13') else 3
+    assert graphs['unique_graphs'] - before == expected
 
 
 @pytest.mark.parametrize(('options', 'words'), [

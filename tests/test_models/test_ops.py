@@ -152,3 +152,19 @@ def test_maps_of_several_types_are_merged_in_the_widest(monkeypatch):
         assert merged.dtype == torch.float32
         grads = torch.autograd.grad(merged.sum(), [coarse, fine])
         assert [grad.dtype for grad in grads] == [torch.bfloat16, torch.float32]
+
+
+def test_maps_whose_sizes_do_not_fit_the_levels_between_them_are_refused():
+    for merge in (sum_maps, global_pooling):
+        with pytest.raises(ValueError, match='is 4x4, but must be 2x2, which is 1 levels above'):
+            merge(torch.rand(1, 2, 4, 4), torch.rand(1, 2, 4, 4), 1)
+
+
+def test_merging_can_be_vectorised_and_differentiated_forward_where_nothing_is_trained():
+    coarse, fine = torch.rand(3, 1, 2, 2, 2), torch.rand(3, 1, 2, 4, 4)
+    for merge in (sum_maps, global_pooling):
+        found = torch.func.vmap(lambda x, y, merge=merge: merge(x, y, 1))(coarse, fine)
+        assert torch.equal(found[1], merge(coarse[1], fine[1], 1))
+        _, slope = torch.func.jvp(lambda y, merge=merge: merge(coarse[0], y, 1), (fine[0],), (fine[0],))
+        gate = 1 if merge is sum_maps else coarse[0].amax((2, 3), keepdim=True).sigmoid()
+        torch.testing.assert_close(slope, fine[0] * gate)

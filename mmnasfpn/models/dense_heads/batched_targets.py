@@ -62,13 +62,13 @@ class Targets:
     avg_factor: Tensor
 
 
-#: What has been made inside :func:`share_targets`, by sizes and device.
-_SHARED: ContextVar[dict[Any, Targets] | None] = ContextVar('shared_targets', default=None)
+#: What has been made inside :func:`share_targets`, by what it depends on.
+_SHARED: ContextVar[dict[Any, tuple[Targets, Any]] | None] = ContextVar('shared_targets', default=None)
 
 
 @contextmanager
 def share_targets() -> Iterator[None]:
-    """Inside it, targets are made once, for several heads of the same settings and the same images."""
+    """Inside it, targets are made once for heads of the same settings, sizes and ground truth."""
     token = _SHARED.set({})
     try:
         yield
@@ -135,10 +135,12 @@ class BatchedTargets(CachedAnchors):
         sizes, device = sizes_of(cls_scores), cls_scores[0].device
         if not (self._is_plain() and self._are_usual(batch_gt_instances, device)):
             return None
-        shared = _SHARED.get()
-        if shared is not None and (sizes, device) in shared:
-            return shared[sizes, device]
         boxes = [get_box_tensor(instances.bboxes) for instances in batch_gt_instances]
+        sources = [*boxes, *(x.labels for x in batch_gt_instances), *(batch_gt_instances_ignore or ())]
+        shared, key = _SHARED.get(), (sizes, device, *map(id, sources), *self._settings())
+        if shared is not None and key in shared:
+            return shared[key][0]
+        self._check_labels(batch_gt_instances)
         ignored = self._ignored(batch_gt_instances_ignore)
         anchors = self._anchors_of(sizes, device, torch.float32)
         flags = self._inside_flags(sizes, batch_img_metas)
@@ -149,8 +151,25 @@ class BatchedTargets(CachedAnchors):
         labels = pad([instances.labels for instances in batch_gt_instances])
         targets = self._targets_of(assigned, anchors, padded, labels)
         if shared is not None:
-            shared[sizes, device] = targets
+            shared[key] = targets, sources  # which live on, so that no others get their ids
         return targets
+
+    def _settings(self) -> tuple[Any, ...]:
+        """Return what targets depend on besides the images, to be compared with another head's."""
+        return (self.num_classes, self.reg_decoded_bbox, str(self.train_cfg), str(vars(self.assigner)),
+                str(vars(self.bbox_coder)), str(self.prior_generator))
+
+    def _check_labels(self, batch_gt_instances: Sequence[InstanceData]) -> None:
+        """Refuse impossible classes where they can be looked at without waiting."""
+        for instances in batch_gt_instances:
+            labels = instances.labels
+            if labels.is_cpu and type(labels) is Tensor and len(labels):
+                low, high = int(labels.numpy().min()), int(labels.numpy().max())
+                if low < 0 or high >= self.num_classes:
+                    raise ValueError(f'a label is {low if low < 0 else high}, but num_classes is '
+                                     f'{self.num_classes}, so that labels must be in '
+                                     f'0..{self.num_classes - 1}: set num_classes of the head to that '
+                                     'of the data set')
 
     def _ignored(self, instances: Sequence[InstanceData | None] | None) -> list[Tensor] | None:
         """Return the regions to ignore of each image; None where there are none."""

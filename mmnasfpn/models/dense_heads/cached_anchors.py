@@ -44,7 +44,8 @@ class CachedAnchors(AnchorHead):
 
     def _anchors_of(self, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Return the anchors of all levels, (A, 4)."""
-        return self._anchors.get_or_make((sizes, device, dtype), lambda: torch.cat(
+        key = self.prior_generator, sizes, device, dtype
+        return self._anchors.get_or_make(key, lambda: torch.cat(
             self.prior_generator.grid_priors(sizes, dtype=dtype, device=device)), MAX_SIZES)
 
     def _inside_flags(self, sizes: Sizes, metas: Sequence[Mapping[str, Any]]) -> Tensor | None:
@@ -75,7 +76,8 @@ class CachedAnchors(AnchorHead):
                     'take larger images, smaller anchors, or train_cfg.allowed_border=-1, with which '
                     'anchors may extend beyond the image')
             return flags
-        return self._flags.get_or_make((sizes, pad_shape, img_shape), make, 8 * MAX_SIZES)
+        key = self.prior_generator, sizes, pad_shape, img_shape
+        return self._flags.get_or_make(key, make, 8 * MAX_SIZES)
 
 
 def sizes_of(maps: Sequence[Tensor]) -> Sizes:

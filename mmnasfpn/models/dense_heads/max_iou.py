@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmnasfpn.models.dense_heads.cached_anchors import to_device
 
-#: Pairs of a box and an anchor that are compared at once: about 0.4 GB.
+#: Pairs of a box and an anchor that are compared at once, at least those of one image: about 0.4 GB.
 MAX_PAIRS = 2 ** 24
 
 #: Of a union of boxes, in pixels, as in MMDetection.
@@ -33,7 +33,7 @@ def assign(assigner: MaxIoUAssigner, anchors: Tensor, boxes: Tensor, counts: Seq
            ignored: Tensor | None, inside: Tensor | None) -> Tensor:
     """Assign anchors to boxes as ``assigner`` does.
 
-    Images are taken in groups, so that memory stays bounded.
+    Images are taken in groups where they have many boxes, to save memory and time.
 
     Args:
         assigner (MaxIoUAssigner): Its settings.
@@ -49,20 +49,36 @@ def assign(assigner: MaxIoUAssigner, anchors: Tensor, boxes: Tensor, counts: Seq
         Shape (N, A).
     """
     is_real = to_device(np.arange(boxes.shape[1]) < np.asarray(counts)[:, None], boxes.device)
-    width = boxes.shape[1] + (0 if ignored is None else ignored.shape[1])
-    step = max(1, MAX_PAIRS // (width * max(1, len(anchors))))
+    num_ignored = 0 if ignored is None else ignored.shape[1]
+    groups = _groups([max(count, 1) + num_ignored for count in counts],
+                     MAX_PAIRS // max(1, len(anchors)))
     parts = []
-    for start in range(0, len(boxes), step):
-        part = slice(start, start + step)
-        assigned = _assign(assigner, anchors, boxes[part], is_real[part],
-                           None if ignored is None else ignored[part],
-                           None if inside is None else inside[part])
-        if not all(counts[part]):  # an image without boxes has no anchor that is neither
-            assigned.masked_fill_(~is_real[part, :1], 0)
-        if inside is not None:
-            assigned.masked_fill_(~inside[part], -1)
-        parts.append(assigned)
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    for images in groups:
+        # Images of about as many boxes: an image of hundreds does not make the others as large.
+        most = max(1, *(counts[image] for image in images))
+        part = slice(None) if len(groups) == 1 else to_device(np.array(images), boxes.device)
+        parts.append(_assign(assigner, anchors, boxes[part][:, :most], is_real[part][:, :most],
+                             None if ignored is None else ignored[part],
+                             None if inside is None else inside[part]))
+    if len(groups) == 1:
+        return parts[0]
+    return torch.cat(parts)[to_device(np.argsort(np.concatenate(groups)), boxes.device)]
+
+
+def _groups(widths: Sequence[int], most: int) -> list[list[int]]:
+    """Group images by their numbers of boxes, so that a group, padded, has at most ``most``.
+
+    An image that has more by itself is a group of its own.
+    """
+    groups: list[list[int]] = []
+    for image in sorted(range(len(widths)), key=widths.__getitem__):
+        if groups and (len(groups[-1]) + 1) * widths[image] <= most:
+            groups[-1].append(image)
+        else:
+            groups.append([image])
+    if len(groups) == 1:
+        groups[0].sort()  # as they come
+    return groups
 
 
 def _assign(assigner: MaxIoUAssigner, anchors: Tensor, boxes: Tensor, is_real: Tensor,
@@ -81,7 +97,9 @@ def _assign(assigner: MaxIoUAssigner, anchors: Tensor, boxes: Tensor, is_real: T
     if assigner.match_low_quality:
         matched = _low_quality_matches(assigner, overlaps, is_real)
         assigned = torch.where(matched > 0, matched, assigned)
-    return assigned
+    # An image without boxes has no anchor that is neither.
+    assigned.masked_fill_(~is_real[:, :1], 0)
+    return assigned if inside is None else assigned.masked_fill_(~inside, -1)
 
 
 def _is_negative(assigner: MaxIoUAssigner, best: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from numbers import Real
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from mmnasfpn.models.dense_heads.batched_targets import share_targets
 from mmnasfpn.models.detectors.calibration import Calibration
 from mmnasfpn.models.detectors.exits import NormPerExit, give_norms_per_exit, rename_old_norms
+from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import MODELS
 
 #: How the exits share a head.
@@ -272,8 +273,15 @@ class AnytimeDetector(SingleStageDetector):
                   exits: Sequence[int]) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
         """Yield the pyramids of some exits, in rising order; no stack runs before it is needed."""
         maps = self.backbone(batch_inputs)
+        kind = type(self.neck)
+        if kind.forward is not NASFPN.forward or kind.iter_pyramids is not NASFPN.iter_pyramids:
+            # A neck of the user's own: there is one way to ask it for pyramids.
+            for stack, pyramid in enumerate(islice(self.neck.iter_pyramids(maps), exits[-1]), 1):
+                if stack in exits:
+                    yield stack, pyramid
+            return
         for first, last in pairwise((0, *exits)):
-            maps = self.neck(maps, first, last)
+            maps = self.neck(maps, first, last)  # by its call, so that it may be compiled
             yield last, maps
 
     def _detect(self, batch_inputs: Tensor, samples: Sequence[DetDataSample], exits: Sequence[int],

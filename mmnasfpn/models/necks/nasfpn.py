@@ -124,10 +124,7 @@ class NASFPN(PyramidNeck):
         Raises:
             ValueError: If the maps are not those that the neck was made for.
         """
-        pyramid = tuple(inputs) if first else self._input_pyramid(inputs)
-        for network in list(self.pyramids)[first:last]:
-            pyramid = self._run(network, pyramid)  # those before are freed
-        return pyramid
+        return self._run_stacks(inputs, first, last)
 
     def iter_pyramids(self, inputs: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         """Yield the pyramid after each stack; a stack runs only when its pyramid is asked for.
@@ -136,8 +133,14 @@ class NASFPN(PyramidNeck):
         """
         pyramid = tuple(inputs)
         for stack in range(self.stack_times):
-            pyramid = self(pyramid, stack, stack + 1)
+            pyramid = self._run_stacks(pyramid, stack, stack + 1)
             yield pyramid
+
+    def _run_stacks(self, inputs: Sequence[Tensor], first: int, last: int | None) -> tuple[Tensor, ...]:
+        pyramid = tuple(inputs) if first else self._input_pyramid(inputs)
+        for network in list(self.pyramids)[first:last]:
+            pyramid = self._run(network, pyramid)  # those before are freed
+        return pyramid
 
     def _run(self, module: nn.Module, x: Any) -> Any:
         return checkpoint_activations(module, x) if self.with_cp else module(x)

@@ -11,9 +11,10 @@ from mmnasfpn.models.ops.resample import is_graph_made, upsample
 
 def sum_maps(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
     """Add two maps; takes and returns what :func:`global_pooling` does."""
-    if steps and not is_graph_made():
+    _check_sizes(coarse, fine, steps)
+    if steps and _needs_gradients(coarse, fine):
         return _Merge.apply(coarse, fine, steps, False)
-    return _to_size_of(fine, coarse, steps) + fine
+    return _merge(coarse, fine, steps, None)
 
 
 def global_pooling(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
@@ -32,12 +33,15 @@ def global_pooling(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
     Returns:
         Tensor: ``coarse + fine * sigmoid(max over H and W of coarse)``, shape (N, C, H, W). Where
         several positions of ``coarse`` have the maximum, one of them gets its gradient, as in max
-        pooling.
+        pooling; compiled, they share it.
+
+    Raises:
+        ValueError: If the sizes do not fit ``steps``.
     """
-    if not is_graph_made():
+    _check_sizes(coarse, fine, steps)
+    if _needs_gradients(coarse, fine):
         return _Merge.apply(coarse, fine, steps, True)
-    gate = coarse.amax(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
-    return torch.addcmul(_to_size_of(fine, coarse, steps), fine, gate)
+    return _merge(coarse, fine, steps, coarse.amax(dim=(2, 3), keepdim=True).sigmoid())
 
 
 def global_average_pooling(coarse: Tensor, fine: Tensor, steps: int = 0) -> Tensor:
@@ -63,13 +67,11 @@ class _Merge(torch.autograd.Function):
     def forward(ctx: Any, coarse: Tensor, fine: Tensor, steps: int, is_gated: bool) -> Tensor:
         """Merge, as :func:`sum_maps` or :func:`global_pooling`."""
         ctx.kernel, ctx.is_gated = 2**steps, is_gated
-        gate = None
-        if is_gated and any(ctx.needs_input_grad):
-            maximum, position = coarse.flatten(2).max(dim=2, keepdim=True)  # (N, C, 1)
-            gate = maximum[..., None].sigmoid()
-            ctx.save_for_backward(fine, gate, position)
-        elif is_gated:
-            gate = coarse.amax(dim=(2, 3), keepdim=True).sigmoid()  # (N, C, 1, 1)
+        if not is_gated:
+            return _merge(coarse, fine, steps, None)
+        maximum, position = coarse.flatten(2).max(dim=2, keepdim=True)  # (N, C, 1)
+        gate = maximum[..., None].sigmoid()
+        ctx.save_for_backward(fine, gate, position)
         return _merge(coarse, fine, steps, gate)
 
     @staticmethod
@@ -89,11 +91,26 @@ class _Merge(torch.autograd.Function):
         return scatter_add(2, position, grad_maximum).view_as(grad_coarse), grad * gate, None, None
 
 
+def _needs_gradients(coarse: Tensor, fine: Tensor) -> bool:
+    return (torch.is_grad_enabled() and (coarse.requires_grad or fine.requires_grad)
+            and not is_graph_made())
+
+
+def _check_sizes(coarse: Tensor, fine: Tensor, steps: int) -> None:
+    if is_graph_made():  # where sizes are symbols
+        return
+    expected = tuple(-(-size // 2**steps) for size in fine.shape[-2:])
+    if tuple(coarse.shape[-2:]) != expected:
+        raise ValueError(f'the coarse map is {coarse.shape[-2]}x{coarse.shape[-1]}, but must be '
+                         f'{expected[0]}x{expected[1]}, which is {steps} levels above the fine map of '
+                         f'{fine.shape[-2]}x{fine.shape[-1]}: give it at its own level')
+
+
 def _merge(coarse: Tensor, fine: Tensor, steps: int, gate: Tensor | None) -> Tensor:
     samples, channels, height, width = fine.shape
     rows, columns = coarse.shape[-2:]
     kernel = 2**steps
-    if (steps and runs_fast_on_blocks(fine) and coarse.dtype == fine.dtype
+    if (steps and not is_graph_made() and runs_fast_on_blocks(fine) and coarse.dtype == fine.dtype
             and (height, width) == (rows * kernel, columns * kernel)):
         # The upsampled map is not made: each of its values meets a block of the fine map.
         blocks = fine.view(samples, channels, rows, kernel, columns, kernel)
