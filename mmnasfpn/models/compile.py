@@ -92,8 +92,10 @@ class _CompiledForward:
             return self.plain(*args, **kwargs)
         leaves = tree_leaves((args, kwargs))
         tensors = [x for x in leaves if isinstance(x, Tensor)]
-        if isinstance(self.module, PyramidNeck) and not (args[1:] and args[1]):
-            self.module.check_inputs(args[0])  # which a graph does not
+        if isinstance(self.module, PyramidNeck):  # a graph does not check
+            given = dict(zip(('inputs', 'first'), args, strict=False)) | kwargs
+            if not given.get('first'):
+                self.module.check_inputs(given['inputs'])
         device = tensors[0].device.type if tensors else 'cpu'
         # Each case has graphs of its own.
         case = (self.module.training, torch.is_grad_enabled(), torch.is_autocast_enabled(device),
