@@ -94,7 +94,7 @@ class _CompiledForward:
         tensors = [x for x in leaves if isinstance(x, Tensor)]
         if isinstance(self.module, PyramidNeck):  # a graph does not check
             given = dict(zip(('inputs', 'first'), args, strict=False)) | kwargs
-            if not given.get('first'):
+            if 'inputs' in given and not given.get('first'):
                 self.module.check_inputs(given['inputs'])
         device = tensors[0].device.type if tensors else 'cpu'
         # Each case has graphs of its own.
