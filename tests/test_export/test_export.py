@@ -312,7 +312,7 @@ def test_another_onnx_model_is_refused(lively_config, tmp_path):
         with pytest.raises(error, match=words):
             evaluate(cfg, str(tmp_path / name))
     for switch in (dict(tta=True), dict(fuse=True), dict(channels_last=True), dict(dtype='bf16')):
-        with pytest.raises(ValueError, match='--tta, --channels-last, --dtype and --fuse'):
+        with pytest.raises(ValueError, match='--tta, --channels-last, --dtype, --fuse and --compile'):
             evaluate(cfg, str(tmp_path / 'text.onnx'), **switch)
 
 
