@@ -30,7 +30,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmnasfpn.models.dense_heads.box_deltas import decode, encode
-from mmnasfpn.models.dense_heads.cached_anchors import CachedAnchors, join_levels, sizes_of, to_device
+from mmnasfpn.models.dense_heads.cached_anchors import (
+    CachedAnchors,
+    Sizes,
+    join_levels,
+    sizes_of,
+    to_device,
+)
 from mmnasfpn.models.dense_heads.max_iou import assign, pad
 
 #: Losses that are a sum over anchors, so that levels can be summed together. Exactly these classes.
@@ -103,7 +109,7 @@ class BatchedTargets(CachedAnchors):
             for each level where the loss is of a class that may not be a sum.
 
         Raises:
-            ValueError: If no anchor is inside one of the images.
+            ValueError: If no anchor is inside one of the images, or, on a CPU, a label is impossible.
         """
         targets = self.make_targets(cls_scores, batch_gt_instances, batch_img_metas,
                                     batch_gt_instances_ignore)
@@ -130,17 +136,28 @@ class BatchedTargets(CachedAnchors):
             Targets | None: None where they are to be made by MMDetection.
 
         Raises:
-            ValueError: If no anchor is inside one of the images.
+            ValueError: If no anchor is inside one of the images, or, on a CPU, a label is impossible.
         """
         sizes, device = sizes_of(cls_scores), cls_scores[0].device
         if not (self._is_plain() and self._are_usual(batch_gt_instances, device)):
             return None
-        boxes = [get_box_tensor(instances.bboxes) for instances in batch_gt_instances]
-        sources = [*boxes, *(x.labels for x in batch_gt_instances), *(batch_gt_instances_ignore or ())]
-        shared, key = _SHARED.get(), (sizes, device, *map(id, sources), *self._settings())
-        if shared is not None and key in shared:
-            return shared[key][0]
+        truth = batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+        shared = _SHARED.get()
+        if shared is None:
+            return self._make_targets(sizes, device, *truth)
+        sources = [*(x for own in batch_gt_instances for x in (own.bboxes, own.labels)),
+                   *(batch_gt_instances_ignore or ())]
+        key = sizes, device, *map(id, sources), *self._settings()
+        if key not in shared:  # the sources live on, so that no others get their ids
+            shared[key] = self._make_targets(sizes, device, *truth), sources
+        return shared[key][0]
+
+    def _make_targets(self, sizes: Sizes, device: torch.device,
+                      batch_gt_instances: Sequence[InstanceData],
+                      batch_img_metas: Sequence[Mapping[str, Any]],
+                      batch_gt_instances_ignore: Sequence[InstanceData | None] | None) -> Targets:
         self._check_labels(batch_gt_instances)
+        boxes = [get_box_tensor(instances.bboxes) for instances in batch_gt_instances]
         ignored = self._ignored(batch_gt_instances_ignore)
         anchors = self._anchors_of(sizes, device, torch.float32)
         flags = self._inside_flags(sizes, batch_img_metas)
@@ -149,10 +166,7 @@ class BatchedTargets(CachedAnchors):
                           None if ignored is None else pad(ignored),
                           None if flags is None else to_device(flags, device))
         labels = pad([instances.labels for instances in batch_gt_instances])
-        targets = self._targets_of(assigned, anchors, padded, labels)
-        if shared is not None:
-            shared[key] = targets, sources  # which live on, so that no others get their ids
-        return targets
+        return self._targets_of(assigned, anchors, padded, labels)
 
     def _settings(self) -> tuple[Any, ...]:
         """Return what targets depend on besides the images, to be compared with another head's."""
