@@ -9,11 +9,14 @@ from rich.progress import track
 
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn.benchmark.costs import measure_costs
 from mmnasfpn.benchmark.seeds import (
     GENOTYPES_PART,
     SEEDS_PART,
+    Run,
     RunError,
     draw_seeds,
+    read_seeds,
     to_markdown,
     train_seeds,
     write_children,
@@ -46,6 +49,13 @@ def parse_args() -> argparse.Namespace:
                         help='where the runs are; the same command goes on with them (%(default)s)')
     parser.add_argument('--jobs', type=whole_number(1), default=1,
                         help='how many run at a time (%(default)s)')
+    parser.add_argument('--no-train', action='store_true',
+                        help='train nothing: show the runs that are finished')
+    parser.add_argument('--baseline', metavar='CONFIG',
+                        help='show what each config is ahead of this one, with the 95%% interval over '
+                             'the seeds')
+    parser.add_argument('--costs', type=whole_number(1), nargs=2, metavar=('ROWS', 'COLUMNS'),
+                        help='show parameters, FLOPs and latency on the CPU, for an image of this size')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings, as a.b=value')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write each run as JSON')
@@ -59,6 +69,7 @@ def parse_args() -> argparse.Namespace:
         parser.error(f'configs: two have the same name among {names}')
     if missing := [config for config in args.configs if not Path(config).is_file()]:
         parser.error(f'configs: there is no file {missing[0]}')
+    args.baseline = args.baseline and Path(args.baseline).stem
     if len(set(args.seeds)) < len(args.seeds):
         parser.error('--seeds must be different numbers')
     args.part = GENOTYPES_PART if args.genotypes or args.random_genotypes else SEEDS_PART
@@ -69,6 +80,9 @@ def parse_args() -> argparse.Namespace:
             args.configs = with_genotypes(args)
     except ValueError as error:  # GenotypeError is one
         parser.error(str(error))
+    names = [Path(config).stem for config in args.configs]
+    if args.baseline and args.baseline not in names:
+        parser.error(f'--baseline is {args.baseline}, but must be one of {", ".join(names)}')
     return args
 
 
@@ -90,23 +104,38 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     args = parse_args()
     console = Console()
-    runs = []
-    for run in track(
-            train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options),
-            'Training', total=len(args.configs) * len(args.seeds), console=console):
-        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
-        runs.append(run)
+    runs = finished_runs(args) if args.no_train else train(args, console)
     runs.sort(key=lambda run: ([Path(c).stem for c in args.configs].index(run.config), run.seed))
-    table = to_markdown(runs)
+    costs = measure_costs(args.configs, tuple(args.costs)) if args.costs else None
+    table = to_markdown(runs, costs, args.baseline)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
-        write_json(args.json, [asdict(run) for run in runs])
+        write_json(args.json, [{**asdict(run), **(asdict(costs[run.config]) if costs else {})}
+                               for run in runs])
     if args.markdown:
         write_markdown(args.markdown, table, args.part)
     if args.picture:
         draw_seeds(runs, args.picture)
     if any(run.ap is None for run in runs):
         raise RunError('some runs failed; the same command tries them again')
+
+
+def train(args: argparse.Namespace, console: Console) -> list[Run]:
+    runs = []
+    for run in track(
+            train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options),
+            'Training', total=len(args.configs) * len(args.seeds), console=console):
+        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
+        runs.append(run)
+    return runs
+
+
+def finished_runs(args: argparse.Namespace) -> list[Run]:
+    runs = read_seeds(args.configs, args.seeds, args.work_dir)
+    if not runs:
+        raise RunError(f'{args.work_dir} has no finished run of these configs and seeds: leave out '
+                       '--no-train to train them')
+    return runs
 
 
 if __name__ == '__main__':

@@ -6,14 +6,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from math import inf, isinf, sqrt
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 from matplotlib.figure import Figure
+from scipy import stats
 
 import mmnasfpn
 from mmnasfpn._files import write_text
 from mmnasfpn._markdown import to_table
+from mmnasfpn.benchmark.costs import COST_COLUMNS, Cost
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.visualization.curves import read_log
 
@@ -30,8 +33,8 @@ class RunError(RuntimeError):
 class Run:
     """One training.
 
-    Its AP is that on the held-out images after the last epoch, 0 where the detector detects nothing, and
-    None where the training failed. The reason says so; else it is empty.
+    Its AP is that on the held-out images at its end, 0 where the detector detects nothing, and None
+    where the training failed. The reason says so; else it is empty.
     """
 
     config: str
@@ -87,16 +90,39 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
             pool.shutdown(cancel_futures=True)
 
 
-def to_markdown(runs: Sequence[Run]) -> str:
-    """Return the runs as a Markdown table: one row for each config, in the order of their first run."""
+def read_seeds(configs: Sequence[str], seeds: Sequence[int],
+               work_dir: str | os.PathLike[str]) -> list[Run]:
+    """Return the runs that :func:`train_seeds` has finished in a work dir; nothing is trained."""
+    finished = [Path(work_dir) / Path(config).stem / f'seed_{seed}' / 'run.json'
+                for seed in seeds for config in configs]
+    return [Run(**json.loads(path.read_text())) for path in finished if path.is_file()]
+
+
+def to_markdown(runs: Sequence[Run], costs: Mapping[str, Cost] | None = None,
+                baseline: str | None = None) -> str:
+    """Return the runs as a Markdown table: one row for each config, in the order of their first run.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+        costs (Mapping[str, Cost] | None): What the detector of each config costs, for columns of their
+            own. Defaults to None.
+        baseline (str | None): Config from which each is to be subtracted, for a column with the mean
+            difference over the seeds that both have, and its 95% interval. Defaults to None.
+    """
     seeds = sorted({run.seed for run in runs})
+    head = ['config', *(COST_COLUMNS if costs else ()), *(f'seed {seed}' for seed in seeds), 'median',
+            'farthest from it', *([f'minus {baseline}'] if baseline else ())]
     rows = []
     for config, found in _found(runs).items():
         cells = {run.seed: _number(run.ap) for run in runs if run.config == config}
         middle = median(found) if found else None
         spread = max(abs(ap - middle) for ap in found) if middle is not None else None
-        rows.append((config, *(cells.get(seed, '') for seed in seeds), _number(middle), _number(spread)))
-    return to_table(('config', *(f'seed {seed}' for seed in seeds), 'median', 'farthest from it'), rows)
+        row = [config, *(costs[config].cells() if costs else ()),
+               *(cells.get(seed, '') for seed in seeds), _number(middle), _number(spread)]
+        if baseline:
+            row.append('' if config == baseline else _difference(runs, config, baseline))
+        rows.append(row)
+    return to_table(head, rows)
 
 
 def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
@@ -114,6 +140,33 @@ def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
     axes.set_xlabel('AP of each seed, and their median')
     axes.grid(axis='x', alpha=0.3)
     figure.savefig(out, dpi=110)
+
+
+def paired_difference(runs: Sequence[Run], config: str, baseline: str) -> tuple[float, float] | None:
+    """Compare two configs over the seeds that both have.
+
+    Returns:
+        tuple[float, float] | None: The mean of the AP of ``config`` minus that of ``baseline``, and half
+        the width of its 95% interval by Student's t; infinite for a single seed. None where no seed is
+        in both.
+    """
+    aps = {(run.config, run.seed): run.ap for run in runs if run.ap is not None}
+    differences = [ap - aps[baseline, seed] for (name, seed), ap in aps.items()
+                   if name == config and (baseline, seed) in aps]
+    if not differences:
+        return None
+    if len(differences) == 1:
+        return differences[0], inf
+    quantile = float(stats.t.ppf(0.975, len(differences) - 1))
+    return mean(differences), quantile * stdev(differences) / sqrt(len(differences))
+
+
+def _difference(runs: Sequence[Run], config: str, baseline: str) -> str:
+    difference = paired_difference(runs, config, baseline)
+    if difference is None:
+        return ''
+    middle, half = difference
+    return f'{middle:+.3f}' if isinf(half) else f'{middle:+.3f} ± {half:.3f}'
 
 
 def _found(runs: Sequence[Run]) -> dict[str, list[float]]:
@@ -139,13 +192,16 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
         return Run(name, seed, None, (text.strip() or f'exit status {done.returncode}').splitlines()[-1])
     try:
         losses, evaluations = read_log(folder)
-        last_epoch = max(entry['epoch'] for entry in losses.values())
-    except (KeyError, ValueError) as error:
-        return Run(name, seed, None, f'its log has no COCO metrics by epoch: {error!r}')
-    run = Run(name, seed, evaluations.get(last_epoch, {}).get('coco/bbox_mAP'))
+        last_step = max(losses)
+    except ValueError as error:
+        return Run(name, seed, None, f'its log has no losses: {error!r}')
+    # Evaluations are counted in epochs, where there are some. The last steps may not be in the log.
+    end = losses[last_step].get('epoch', last_step)
+    final = max((key for key in evaluations if key >= end), default=None)
+    run = Run(name, seed, None if final is None else evaluations[final].get('coco/bbox_mAP'))
     if run.ap is None:  # MMDetection logs no metrics where nothing is detected, but says so
         if 'testing results of the whole dataset is empty' not in text:
-            return Run(name, seed, None, f'its log has no coco/bbox_mAP of epoch {last_epoch}')
+            return Run(name, seed, None, f'its log has no coco/bbox_mAP of its end, {end}')
         run = Run(name, seed, 0.0, 'detects nothing')
     write_text(finished, json.dumps(asdict(run)))
     return run

@@ -1,11 +1,22 @@
 """The comparison over seeds: what is trained, what is kept, what the table says."""
 import json
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmnasfpn.analysis.complexity import count_complexity
 from mmnasfpn.benchmark import seeds as module
-from mmnasfpn.benchmark.seeds import Run, draw_seeds, to_markdown, train_seeds
+from mmnasfpn.benchmark.costs import measure_costs
+from mmnasfpn.benchmark.seeds import (
+    Run,
+    draw_seeds,
+    paired_difference,
+    read_seeds,
+    to_markdown,
+    train_seeds,
+)
+from mmnasfpn.engine.config import load_config
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace
 from tests.conftest import DEMO_CONFIG, REPO, run_python, run_tool_here
@@ -31,6 +42,9 @@ if seed == '2':
     print('ERROR - The testing results of the whole dataset is empty.')
 elif seed == '4':
     entries[-1]['voc/mAP'] = 0.5
+elif seed == '6':  # in steps; the last of them is not in the log
+    entries = [dict(loss=2.0, step=20), {'coco/bbox_mAP': 0.9, 'step': 20}, dict(loss=1.0, step=40),
+               {'coco/bbox_mAP': 0.6, 'step': 45}]
 else:
     entries.append({'coco/bbox_mAP': 0.5 + 0.01 * int(seed), 'step': 2})
 log.write_text('\\n'.join(map(json.dumps, entries)))
@@ -55,11 +69,22 @@ def test_each_config_is_trained_with_each_seed_and_what_is_finished_is_kept(trai
     assert found['x', 2] == Run('x', 2, 0.0, 'detects nothing')  # after the last epoch
     assert found['y', 3] == Run('y', 3, None, 'RuntimeError: the worker died')
     (other,) = train_seeds(['a/x.py'], [4], work_dir, 1, ['k=1'])
-    assert other.ap is None and 'no coco/bbox_mAP of epoch 2' in other.reason
+    assert other.ap is None and 'no coco/bbox_mAP of its end, 2' in other.reason
     again = list(train_seeds(['a/x.py'], [0, 2, 3], work_dir, 1, ['k=1']))
     assert {run.seed: run for run in again} == {seed: found['x', seed] for seed in (0, 2, 3)}
     assert len(calls()) == 8  # only what had failed, from where it had come to
     assert "a/x.py 3 ['k=1'] ['--resume']" in calls()
+
+
+def test_trainings_without_epochs_have_the_ap_after_their_last_step(train):
+    assert list(train_seeds(['a/x.py'], [6], train[0], 1)) == [Run('x', 6, 0.6)]
+
+
+def test_finished_runs_are_read_without_training(train):
+    work_dir, calls = train
+    list(train_seeds(['a/x.py'], [0, 3], work_dir, 1))
+    assert read_seeds(['a/x.py', 'b/y.py'], [0, 1, 3], work_dir) == [Run('x', 0, 0.5)]
+    assert len(calls()) == 2
 
 
 def test_other_options_are_not_mixed_with_what_is_there(train):
@@ -78,6 +103,31 @@ def test_the_table_gives_the_median_and_the_farthest_from_it():
         '| x | 0.500 | 0.560 | 0.520 | 0.520 | 0.040 |',
         '| y | failed | 0.250 |  | 0.250 | 0.000 |',
     ]
+
+
+def test_configs_are_compared_seed_by_seed_with_the_interval_of_student():
+    runs = [*(Run('x', seed, ap) for seed, ap in enumerate((0.5, 0.4, 0.6))),
+            *(Run('y', seed, ap) for seed, ap in enumerate((0.51, 0.43, 0.62))), Run('y', 3, 0.9),
+            Run('z', 1, 0.3), Run('w', 7, 0.3)]
+    # Differences 0.01, 0.03, 0.02: their deviation is 0.01, and Student's quantile for 2 is 4.303.
+    assert paired_difference(runs, 'y', 'x') == pytest.approx((0.02, 4.3027 * 0.01 / 3 ** 0.5), rel=1e-4)
+    assert paired_difference(runs, 'z', 'x') == (pytest.approx(-0.1), float('inf'))
+    assert paired_difference(runs, 'w', 'x') is None
+    cells = [line.split('|')[-2].strip() for line in to_markdown(runs, baseline='x').splitlines()]
+    assert cells == ['minus x', '---:', '', '+0.020 ± 0.025', '-0.100', '']
+
+
+def test_costs_stand_beside_the_runs(tiny_config):
+    name = Path(tiny_config).stem
+    costs = measure_costs([tiny_config], (100, 128), rounds=1)
+    cfg = load_config(tiny_config)
+    cfg.model.data_preprocessor.pad_size_divisor = 64
+    counted = count_complexity(cfg, (128, 128))  # what it is padded to
+    assert (costs[name].params, costs[name].flops) == (counted.params, counted.flops)
+    assert costs[name].milliseconds > 0
+    head, _, row = to_markdown([Run(name, 0, 0.5)], costs).splitlines()
+    assert head.startswith('| config | params, M | FLOPs, B | latency, ms | seed 0 |')
+    assert row.startswith(f'| {name} | {counted.params / 1e6:.2f} | {counted.flops / 1e9:.2f} | ')
 
 
 def test_the_picture_is_drawn(tmp_path):
@@ -120,6 +170,7 @@ def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, m
     ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
     (['a/x.py', 'b/x.py'], 'same name'),
     (['nosuch.py'], 'no file nosuch.py'),
+    ([__file__, '--baseline', 'a/x.py'], '--baseline is x'),
     ([DEMO_CONFIG.name, '--genotypes', 'fpm'], "genotype is 'fpm'"),  # one of ours, found by its name
     ([__file__, '--jobs', '0'], 'argument --jobs'),
     ([__file__, '--seeds', '1', '1'], 'different numbers'),

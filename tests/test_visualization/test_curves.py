@@ -26,6 +26,15 @@ def test_the_log_of_a_killed_and_resumed_run_is_joined(tmp_path):
     assert cv2.imread(str(tmp_path / 'curves.png')) is not None
 
 
+def test_a_run_without_epochs_is_drawn_over_its_steps(tmp_path, monkeypatch):
+    write_log(tmp_path, '1', [*(json.dumps(dict(loss=1.0, step=step, iter=step)) for step in (50, 100)),
+                              json.dumps({'coco/bbox_mAP': 0.1, 'step': 100})])
+    labels = []
+    monkeypatch.setattr('matplotlib.axes.Axes.set_xlabel', lambda self, label: labels.append(label))
+    draw_curves(tmp_path, tmp_path / 'curves.png')
+    assert labels == ['step', 'step']
+
+
 def test_curves_without_a_log_say_so(tmp_path):
     with pytest.raises(FileNotFoundError, match='no training log'):
         draw_curves(tmp_path, tmp_path / 'curves.png')

@@ -1,0 +1,9 @@
+# RetinaNet with a pretrained ResNet-50 and NAS-FPN 3 @ 256, for a small data set.
+_base_ = './retinanet_r50_nasfpn.py'
+
+group_norm = dict(type='GN', num_groups=32, requires_grad=True)
+model = dict(
+    data_preprocessor=dict(pad_size_divisor=1),
+    backbone=dict(frozen_stages=1, norm_eval=True),
+    neck=dict(stack_times=3, norm_cfg=dict(_delete_=True, **group_norm)),
+    bbox_head=dict(norm_cfg=dict(_delete_=True, **group_norm)))

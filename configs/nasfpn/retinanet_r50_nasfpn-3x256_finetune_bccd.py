@@ -1,0 +1,9 @@
+# R-50, 3 @ 256, fine-tuned on 292 images of blood cells.
+_base_ = [
+    '_base_/retinanet_r50_nasfpn_finetune.py',
+    '_base_/bccd.py',
+    '_base_/schedule_finetune.py',
+    '_base_/runtime_finetune.py',
+]
+
+model = dict(bbox_head=dict(num_classes=3))
