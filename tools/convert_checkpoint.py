@@ -1,4 +1,4 @@
-"""Convert weights of another NAS-FPN: of MMDetection's own, or of the authors' TensorFlow code."""
+"""Convert weights of another NAS-FPN, MMDetection's or the authors', or of Keras's MobileNetV2."""
 import argparse
 
 from mmnasfpn.engine.cli import add_trust_checkpoint, output_file, run_tool
@@ -7,11 +7,13 @@ from mmnasfpn.engine.cli import add_trust_checkpoint, output_file, run_tool
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', metavar='CKPT',
-                        help='mmdet: a .pth; tf: the prefix of a checkpoint, or an .npz of variables')
+                        help='mmdet: a .pth; tf: the prefix of a checkpoint, or an .npz of variables; '
+                             'keras: an .h5')
     parser.add_argument('out', type=output_file('.pth', is_new=True), metavar='OUT',
                         help='where to write the converted checkpoint, a .pth')
-    parser.add_argument('--from', dest='source', choices=['mmdet', 'tf'], required=True,
-                        help="mmdet: a detector with MMDetection's NASFPN; tf: the authors' neck")
+    parser.add_argument('--from', dest='source', choices=['mmdet', 'tf', 'keras'],
+                        required=True, help="mmdet: a detector with MMDetection's NASFPN; tf: the "
+                                            "authors' neck; keras: Keras's MobileNetV2, a backbone")
     parser.add_argument('--input-levels', type=int, nargs='+', metavar='L',
                         help="tf: levels of the backbone's maps, where one has no variables of its own "
                              'because it has the feature dimension already')
