@@ -24,8 +24,8 @@ FOLDER = REPO / 'configs/nasfpn'
 CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
 COCO = [name for name in CONFIGS if '_coco' in name]
 SHAPES = [name for name in CONFIGS if name.endswith('_shapes.py')]
-#: RetinaNets of ours, which the paper's recipe is for; the others are MMDetection's detectors with
-#: our neck.
+FINE_TUNED = [name for name in CONFIGS if '_finetune_' in name]
+#: RetinaNets of ours; the others are MMDetection's detectors with our neck.
 RETINANET = [name for name in CONFIGS if name.startswith('retinanet') and '-mmdet' not in name]
 #: Of the paper's table or figures.
 PAPER = [name for name in RETINANET if '_coco' in name and not re.search('_[18]xb|-anytime', name)]
@@ -49,9 +49,10 @@ def load(name, way, tmp_path):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A folder with ``data/coco``: a few shapes that pass for COCO's 80 classes."""
+    """A folder with ``data/coco`` and ``data/bccd``: a few shapes that pass for what is there."""
     folder = tmp_path_factory.mktemp('configs')
     shapes = make_shapes(folder / 'shapes', 8, 2, 200)
+    make_bccd(shapes, folder / 'data/bccd')
     coco = folder / 'data/coco'
     (coco / 'annotations').mkdir(parents=True)
     for split in ('train', 'val'):
@@ -64,6 +65,20 @@ def folder(tmp_path_factory):
     del data['annotations']
     (coco / 'annotations/image_info_test-dev2017.json').write_text(json.dumps(data))
     return folder
+
+
+def make_bccd(shapes, folder):
+    (folder / 'annotations').mkdir(parents=True)
+    (folder / 'images').mkdir()
+    for split, name in (('train', 'trainval'), ('val', 'test')):
+        data = json.loads((shapes / f'annotations/{split}.json').read_text())
+        for category, cell in zip(data['categories'], ('RBC', 'WBC', 'Platelets'), strict=True):
+            category['name'] = cell
+        for image in data['images']:
+            file = shapes / split / image['file_name']
+            image['file_name'] = f'{split}_{file.name}'
+            (folder / 'images' / image['file_name']).write_bytes(file.read_bytes())
+        (folder / f'annotations/{name}.json').write_text(json.dumps(data))
 
 
 def shrink(cfg):
@@ -153,20 +168,27 @@ def test_the_name_says_what_the_config_is(name):
     neck, head, backbone = cfg.model.neck, cfg.model.bbox_head, cfg.model.backbone
     stacks, dimension = re.search(r'fpn(?:lite)?-(?:(\d)x)?(\d+)', name).groups()
     assert neck.out_channels == head.in_channels == head.feat_channels == int(dimension)
-    assert neck.get('stack_times') == (int(stacks) if stacks else None)
-    kind = re.search(r'_(stacked-fpn|nasfpnlite|fpnlite|mmdet-nasfpn|nasfpn|fpn)-', name).group(1)
+    kind = re.search(r'_(stacked-fpn|pafpn|nasfpnlite|fpnlite|mmdet-nasfpn|nasfpn|fpn)-', name).group(1)
+    assert neck.get('stack_times') == (int(stacks) if stacks else 1 if kind == 'pafpn' else None)
     assert neck.type == {'fpn': 'mmnasfpn.FPN', 'fpnlite': 'mmnasfpn.FPN',
                          'mmdet-nasfpn': 'mmdet.NASFPN'}.get(kind, 'mmnasfpn.NASFPN')
     assert cfg.model.type.endswith('AnytimeDetector') is ('-anytime_' in name)
     norm = re.search(r'-(gn|syncbn)(?:-anytime)?_', name)
     assert neck.norm_cfg.type == head.norm_cfg.type == {
-        'gn': 'GN', 'syncbn': 'SyncBN'}[norm.group(1)] if norm else 'BN'
-    assert neck.get('genotype') == {'stacked-fpn': 'fpn', 'nasfpnlite': 'nasfpn_lite'}.get(kind)
+        'gn': 'GN', 'syncbn': 'SyncBN'}[norm.group(1)] if norm else (
+            'GN' if name in FINE_TUNED else 'BN')
+    assert neck.get('genotype') == {
+        'stacked-fpn': 'fpn', 'pafpn': 'pafpn', 'nasfpnlite': 'nasfpn_lite'}.get(kind)
     assert neck.get('separable', False) == kind.endswith('lite')
     family, depth = re.search(r'_(r|mobilenetv2|amoebanet)(\d+)?', name).groups()
     assert backbone.type.split('.')[-1] == {
         'r': 'ResNet', 'mobilenetv2': 'MobileNetV2', 'amoebanet': 'AmoebaNet'}[family]
     assert backbone.get('depth') == (int(depth) if family == 'r' else None)
+    if name not in FINE_TUNED:
+        check_schedule(name, cfg)
+
+
+def check_schedule(name, cfg):
     size = re.search(r'[_-](?:crop)?(\d+)-(?:coslr-)?\d+e_', name)
     if name in COCO:
         assert cfg.image_size == (int(size.group(1)),) * 2
@@ -176,9 +198,28 @@ def test_the_name_says_what_the_config_is(name):
     steps_per_epoch = 50 if name in SHAPES else 1
     assert cfg.param_scheduler[1].end == steps_per_epoch * epochs
     drops = '-dropblock' in name
-    assert (neck.get('dropblock_cfg') == dict(keep_prob=0.9, block_size=3)) is drops
+    assert (cfg.model.neck.get('dropblock_cfg') == dict(keep_prob=0.9, block_size=3)) is drops
     assert any(hook.type == 'mmnasfpn.DropBlockRampHook' for hook in cfg.custom_hooks) is drops
     assert cfg.randomness == (dict(seed=0, diff_rank_seed=True) if drops else dict(seed=0))
+
+
+@pytest.mark.parametrize('name', FINE_TUNED)
+def test_fine_tuned_configs_share_one_recipe_in_steps(name):
+    cfg = Config.fromfile(FOLDER / name)
+    assert (cfg.train_cfg.type, cfg.train_dataloader.sampler.type) == (
+        'IterBasedTrainLoop', 'InfiniteSampler')
+    warm_up, decay = cfg.param_scheduler
+    assert not warm_up.by_epoch and not decay.by_epoch
+    assert warm_up.end == decay.begin and decay.end == cfg.train_cfg.max_iters
+    assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
+    assert cfg.default_hooks.checkpoint.interval == cfg.train_cfg.val_interval
+    backbone = cfg.model.backbone
+    assert backbone.norm_eval and backbone.frozen_stages >= 1 and backbone.init_cfg.type == 'Pretrained'
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult < 1
+    reference = Config.fromfile(FOLDER / FINE_TUNED[0])
+    for key in ('train_cfg', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'train_pipeline',
+                'val_evaluator', 'randomness'):
+        assert cfg[key] == reference[key], key
 
 
 def test_each_process_drops_blocks_of_its_own_and_reads_other_images(tmp_path, tool_env):
@@ -409,7 +450,8 @@ def test_every_config_is_in_the_metafile_and_no_other():
     assert sorted(Path(model['Config']).name for model in models) == CONFIGS
     for model in models:
         assert model['Config'] == f"configs/nasfpn/{model['Name']}.py"
-        expected = 'generated shapes' if model['Name'].endswith('_shapes') else 'COCO'
+        data = model['Name'].rpartition('_')[2]
+        expected = dict(shapes='generated shapes', bccd='BCCD').get(data, 'COCO')
         assert model['Metadata']['Training Data'] == expected
 
 
