@@ -20,7 +20,8 @@ SMALL = {'model.backbone.widen_factor': 0.25, 'model.neck.in_channels': [8, 24, 
 
 def make_config(name, work_dir, steps, options=()):
     """Return a recipe of two images of 128 pixels at a time, and a checkpoint for its backbone."""
-    cfg = shrink(load_config(str(REPO / f'configs/nasfpn/{name}_finetune_bccd.py'), work_dir=str(work_dir)))
+    config = REPO / f'configs/nasfpn/{name}_finetune_bccd.py'
+    cfg = shrink(load_config(str(config), work_dir=str(work_dir)))
     cfg.merge_from_dict({
         'train_cfg.max_iters': steps, 'train_cfg.val_interval': 2,
         'default_hooks.checkpoint.interval': 2, 'default_hooks.logger.interval': 1,
@@ -43,7 +44,7 @@ def make_config(name, work_dir, steps, options=()):
     ('retinanet_r50_nasfpn-3x256', {}, r'conv1|bn1|layer1'),
     ('retinanet_mobilenetv2_nasfpn-3x64', SMALL, r'conv1|layer[12]\.')])
 def test_frozen_stages_and_norm_statistics_stay_as_they_were_pretrained(
-        name, options, frozen, folder, tmp_path, monkeypatch):  # noqa: F811
+        name, options, frozen, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     cfg, pretrained = make_config(name, tmp_path / 'w', 2, options)
     train(cfg)
@@ -53,7 +54,7 @@ def test_frozen_stages_and_norm_statistics_stay_as_they_were_pretrained(
         assert torch.equal(trained[f'backbone.{key}'], value) == bool(stays) or 'tracked' in key, key
 
 
-def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(folder, tmp_path, monkeypatch):  # noqa: F811
+def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
 
     def run(work_dir, steps, resume=False):
@@ -72,7 +73,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not_been(folder, tmp_path, m
         assert all(torch.equal(value, other[kind][key]) for key, value in one[kind].items()), kind
 
 
-def test_the_averaged_weights_are_evaluated_and_saved(folder, tmp_path, monkeypatch):  # noqa: F811
+def test_the_averaged_weights_are_evaluated_and_saved(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     cfg, _ = make_config('retinanet_mobilenetv2_nasfpn-3x64', tmp_path / 'w', 2, SMALL)
     train(cfg)
