@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import cv2
 import pytest
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.runner import Runner
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmnasfpn.engine import results
+from mmnasfpn.engine import run as engine_run
 from mmnasfpn.engine.run import evaluate, load_config, train
 from tests.conftest import write_tiny_config
 
@@ -77,18 +77,25 @@ def test_tensorboard_gets_the_losses_and_the_metrics(run):
         assert len(expected) == number
 
 
-def test_a_resumed_training_with_nothing_left_says_it_too_and_its_config_can_be_tested(
-        run, monkeypatch):
+def test_a_resumed_training_with_nothing_left_says_it_too(run):
     config, work_dir, before = run
     log = train_here(config, work_dir, resume=True)
     assert 'Epoch(train)' in before and 'Epoch(train)' not in log
     assert log.partition('next:')[2] == before.partition('next:')[2] != ''
     assert str(work_dir / 'best_coco_bbox_mAP_epoch_1.pth') in log
-    cfg = load_config(work_dir / 'tiny.py', work_dir / 'test')  # which says resume=True
-    assert cfg.resume
-    cfg.experiment_name = cfg.visualizer.name = 'test of a resumed one'
-    monkeypatch.setattr(Runner, 'resume', lambda *_, **__: pytest.fail('builds the training'))
-    evaluate(cfg, str(work_dir / 'epoch_1.pth'))
+
+
+def test_a_test_with_the_config_that_a_resumed_training_leaves_resumes_nothing(tiny_config, monkeypatch):
+    class BuiltError(Exception):
+        pass
+
+    def build_runner(cfg, *_, **__):
+        assert cfg.load_from == str(tiny_config) and not cfg.resume
+        raise BuiltError
+
+    monkeypatch.setattr(engine_run, 'build_runner', build_runner)
+    with pytest.raises(BuiltError):
+        evaluate(load_config(tiny_config, cfg_options=dict(resume=True)), str(tiny_config))
 
 
 def report(work_dir, **info):
@@ -118,12 +125,11 @@ def test_curves_that_cannot_be_drawn_do_not_fail_a_training(tmp_path, monkeypatc
 
 
 def test_only_the_main_process_reports(monkeypatch):
-    from mmnasfpn.engine import run
-    monkeypatch.setattr(run, 'check_config', lambda *_: None)
-    monkeypatch.setattr(run, 'build_runner', lambda *_, **__: SimpleNamespace(train=lambda: None))
+    monkeypatch.setattr(engine_run, 'check_config', lambda *_: None)
+    monkeypatch.setattr(engine_run, 'build_runner', lambda *_, **__: SimpleNamespace(train=lambda: None))
     reported = []
-    monkeypatch.setattr(run, 'report_results', reported.append)
+    monkeypatch.setattr(engine_run, 'report_results', reported.append)
     for is_main in (True, False):
-        monkeypatch.setattr(run, 'is_main_process', lambda is_main=is_main: is_main)
-        run.train(load_config('retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'))
+        monkeypatch.setattr(engine_run, 'is_main_process', lambda is_main=is_main: is_main)
+        train(load_config('retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'))
     assert len(reported) == 1
