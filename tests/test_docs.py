@@ -24,7 +24,7 @@ PYTHON = {f'{page}-{number}': block for page, text in PAGES.items()
 CONFIGS = [name for name, block in PYTHON.items() if '_base_ =' in block]
 #: Marks of other blocks that need files, and have tests of their own, here or in their room.
 WITH_FILES = ('init_detector(', 'DetInferencer(', 'InferenceSession(', 'ControllerSampler(',
-              "type='LoadImageFromFile'", "'my_pyramid.json'", "'w/search/best.json'")
+              "type='LoadImageFromFile'", 'from_yolo(', "'my_pyramid.json'", "'w/search/best.json'")
 MODULES = [str(path.relative_to(REPO))[:-3].replace('/', '.') for path in REPO.glob('mmnasfpn/**/*.py')
            if re.search(r'>>> (?!.*\+SKIP)', path.read_text())]
 
@@ -47,7 +47,8 @@ def test_configs_that_are_shown_build(name, tmp_path):
     if 'metainfo' in cfg:
         assert model.bbox_head.num_classes == len(cfg.metainfo.classes)
         assert cfg.train_dataloader.dataset.data_root == cfg.data_root
-        assert cfg.val_evaluator.ann_file == cfg.data_root + cfg.val_dataloader.dataset.ann_file
+        assert cfg.val_dataloader.dataset.type == 'XMLDataset' or (
+            cfg.val_evaluator.ann_file == cfg.data_root + cfg.val_dataloader.dataset.ann_file)
     if '# proxy.py' in PYTHON[name]:
         build_reward(cfg, space_of(cfg))
         make_sampler('controller', space_of(cfg), 0, 0, cfg.get('controller'))

@@ -80,8 +80,8 @@ def check_images(folder: str | os.PathLike[str], file_names: Sequence[str], size
     if missing:
         faults.append(Fault('image-missing', f'{len(missing)} of {len(paths)} images are not there '
                             f'({_name(paths, missing)}{_why_missing(paths[missing[0]])})',
-                            'put them there, set data_prefix.img to their folder, or leave them out of '
-                            'the annotations'))
+                            'put them there, set data_prefix.img to their folder (img_subdir for '
+                            'Pascal VOC, of which .jpg is read), or leave them out of the annotations'))
     if empty:
         faults.append(Fault('image-empty', f'{len(empty)} of {len(paths)} images are empty files '
                             f'({_name(paths, empty)})', 'copy them again, or leave them out of the '
@@ -131,11 +131,13 @@ def _why_missing(path: str) -> str:
     try:
         if os.path.islink(path):
             return f', a link to {os.readlink(path)}, which is not there'
-        alike = [other for other in os.listdir(folder or '.') if _plain(other) == _plain(name)]
+        others = os.listdir(folder or '.')
     except (OSError, ValueError):
         return f', there is no folder {folder}'
+    alike = [other for other in others if _plain(other) == _plain(name)]
     if alike and alike[0].lower() != name.lower():
         return f', but there is {alike[0]}, whose accents are encoded otherwise'
+    alike += [other for other in others if os.path.splitext(other)[0] == os.path.splitext(name)[0]]
     return f', but there is {alike[0]}' if alike else ''
 
 

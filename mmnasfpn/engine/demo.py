@@ -14,7 +14,6 @@ from rich.table import Table
 from mmnasfpn._files import OUR_CONFIGS
 from mmnasfpn.analysis.coco_metrics import METRICS
 from mmnasfpn.engine.hooks.resume import last_checkpoint
-from mmnasfpn.visualization.curves import draw_curves
 from mmnasfpn.visualization.predictions import draw_predictions
 
 CONFIG = 'retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
@@ -55,7 +54,6 @@ def run_demo(work_dir: str | os.PathLike[str], json_path: str | os.PathLike[str]
     dataset = used.test_dataloader.dataset
     draw_predictions(predictions, used.test_evaluator.ann_file,
                      Path(dataset.data_root) / dataset.data_prefix.img, work_dir / 'predictions.png')
-    draw_curves(work_dir, work_dir / 'curves.png')
     _report(metrics_file,
             [work_dir / 'predictions.png', work_dir / 'curves.png', metrics_file, Path(checkpoint)])
     Console().print(f'{time.monotonic() - start:.0f} s')

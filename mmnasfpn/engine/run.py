@@ -28,6 +28,7 @@ from mmnasfpn.engine.hooks.schedule import ResumedScheduleHook
 from mmnasfpn.engine.preflight import DataReport, check_data, check_model
 from mmnasfpn.engine.preflight.config import check_config
 from mmnasfpn.engine.preflight.data_config import leaves, metrics_of
+from mmnasfpn.engine.results import report_results
 from mmnasfpn.engine.user_errors import config_errors
 from mmnasfpn.errors import UsageError
 from mmnasfpn.export.onnx_detector import OnnxDetector
@@ -40,7 +41,7 @@ DTYPES = dict(fp32=None, bf16='bfloat16', fp16='float16')
 def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
           resume: bool | str = False, trust_checkpoint: bool = False,
           channels_last: bool = False, dtype: str = 'fp32', compile_mode: str | None = None) -> None:
-    """Train.
+    """Train, and log at the end where everything is.
 
     Args:
         cfg (Config): The config, as from :func:`load_config`.
@@ -91,6 +92,8 @@ def train(cfg: Config, amp: bool = False, auto_scale_lr: bool = False,
                                strict_checkpoint=bool(cfg.get('resume')))
         with config_errors():  # of what the runner builds only now
             runner.train()
+    if is_main_process():
+        report_results(runner)
 
 
 def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = None,
@@ -143,7 +146,7 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
         cfg.load_from = None
         cfg.custom_hooks = []  # such as EMAHook, which there are no weights for
     else:
-        cfg.load_from = checkpoint
+        cfg.load_from, cfg.resume = checkpoint, False  # a resumed training's config says True
         _add_speed_hooks(cfg, channels_last, dtype, fuse, compile_mode)
     check_config(cfg, 'test')
     if show or show_dir:

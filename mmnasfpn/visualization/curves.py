@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def draw_curves(work_dir: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Draw the loss and the AP of a training run over its epochs, or its steps if it has no epochs.
+    """Draw the loss and the AP of a training run over its epochs, or over its iterations.
 
     Args:
         work_dir (str | PathLike): Work dir of the run. Where it was resumed, all of its parts are
@@ -20,8 +20,9 @@ def draw_curves(work_dir: str | os.PathLike[str], out: str | os.PathLike[str]) -
     losses, validations = read_log(work_dir)
     if not losses:
         raise FileNotFoundError(f'{work_dir} holds no training log (*/vis_data/scalars.json)')
-    epochs = max(entry.get('epoch', 0) for entry in losses.values())
-    unit, steps_per_unit = ('epoch', max(losses) / epochs) if epochs else ('step', 1)
+    epochs = [entry['epoch'] for entry in losses.values() if 'epoch' in entry]
+    steps_per_unit = max(losses) / max(epochs) if epochs else 1
+    unit = 'epoch' if epochs else 'iteration'
     figure = Figure(figsize=(10, 4), layout='constrained')
     left, right = figure.subplots(1, 2)
     for key in sorted({key for entry in losses.values() for key in entry if 'loss' in key}):
@@ -33,7 +34,7 @@ def draw_curves(work_dir: str | os.PathLike[str], out: str | os.PathLike[str]) -
     left.legend()
     for key, name in (('coco/bbox_mAP_50', 'AP50'), ('coco/bbox_mAP', 'AP'),
                       ('coco/bbox_mAP_75', 'AP75')):
-        points = [(place, entry[key]) for place, entry in validations.items() if key in entry]
+        points = [(epoch, entry[key]) for epoch, entry in validations.items() if key in entry]
         if points:
             right.plot(*zip(*points, strict=True), marker='o', label=name)
     right.set(xlabel=unit, ylabel='COCO AP on held-out images', title='AP', ylim=(0, 1))
@@ -52,8 +53,8 @@ def read_log(work_dir: str | os.PathLike[str]) -> tuple[dict[int, dict], dict[in
         work_dir (str | PathLike): Work dir of a training run.
 
     Returns:
-        tuple: Training entries by step, and validation entries by epoch, or by step if the training
-        has no epochs, in order. Lines that a killed run left unfinished are passed over.
+        tuple: Training entries by step and validation entries by epoch, or by step in a training by
+        iterations, in order. Lines that a killed run left unfinished are passed over.
     """
     losses: dict[int, dict] = {}
     validations: dict[int, dict] = {}
@@ -63,5 +64,9 @@ def read_log(work_dir: str | os.PathLike[str]) -> tuple[dict[int, dict], dict[in
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            (losses if 'loss' in entry else validations)[entry['step']] = entry
+            step = entry['step']
+            if 'loss' in entry:
+                losses[step] = entry
+            else:  # by iterations, MMEngine counts no epochs unless log_metric_by_epoch=False
+                validations[step or max(losses, default=0)] = entry
     return dict(sorted(losses.items())), dict(sorted(validations.items()))

@@ -1,6 +1,8 @@
 _base_ = './runtime.py'
 
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=250), logger=dict(interval=25))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=250),
+    logger=dict(interval=25, log_metric_by_epoch=False))
 log_processor = dict(by_epoch=False)
 custom_hooks = [
     dict(type='mmdet.NumClassCheckHook'),

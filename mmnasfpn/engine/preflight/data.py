@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdet.datasets import CocoDataset, CocoPanopticDataset
+from mmdet.datasets import CocoDataset, CocoPanopticDataset, XMLDataset
 from mmdet.evaluation import CocoMetric
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
@@ -16,7 +16,7 @@ from mmnasfpn.datasets import AnnotationError, Annotations, Fault, ShapesDataset
 from mmnasfpn.datasets.annotation_rules import Use, check_annotations, filtered_images
 from mmnasfpn.datasets.annotations import FileStamp, list_some, read_annotations, show_names, stamp_of
 from mmnasfpn.datasets.image_rules import check_images
-from mmnasfpn.engine.preflight import data_config
+from mmnasfpn.engine.preflight import data_config, voc
 from mmnasfpn.engine.preflight.report import DataReport, Finding, fix_command, raise_errors
 from mmnasfpn.registry import class_of
 
@@ -28,9 +28,9 @@ def check_data(cfg: Config, dataloaders: Sequence[str],
                checked: frozenset[FileStamp] = frozenset()) -> DataReport:
     """Check that the data sets of a config are there, sound, and fit each other and the evaluators.
 
-    COCO-format data sets are checked in full: annotation files, images, classes and evaluators. Of
-    other kinds only the classes are compared; remote ones are left alone. Generated shapes are drawn
-    where they are missing.
+    Data sets in the formats of COCO and Pascal VOC are checked in full: annotation files, images,
+    classes and evaluators. Of other kinds only the classes are compared; remote ones are left alone.
+    Generated shapes are drawn where they are missing.
 
     Args:
         cfg (Config): The config.
@@ -64,7 +64,15 @@ class _DataSet:
     kind: Any
     classes: tuple[str, ...]
     path: Path | None = None
-    file: Annotations | None = None  # None if it is not in COCO format, or not to be checked
+    file: Annotations | None = None  # None if it is in another format, or not to be checked
+
+    @property
+    def is_voc(self) -> bool:
+        return issubclass(self.kind, XMLDataset)
+
+    @property
+    def image_folder(self) -> Path:
+        return (voc if self.is_voc else data_config).image_folder(self.cfg)
 
 
 @dataclass
@@ -141,7 +149,22 @@ class _DataCheck:
                 data_set.file = self._check_file(where, data_set.path, use)
                 if data_set.file is not None:
                     self._check_images(data_set, data_set.file, use)
+        elif voc.is_read_as_voc(data_set.kind) and not data_config.is_remote(cfg):
+            self._add_voc(data_set, trains, needs_boxes)
         return data_set
+
+    def _add_voc(self, data_set: _DataSet, trains: bool, needs_boxes: bool) -> None:
+        faults = list(voc.faults_of_config(data_set.cfg))
+        if not faults:
+            data_set.path = voc.list_file(data_set.cfg)
+            stamp = stamp_of(data_set.path)
+            self.stamps.add(stamp)
+            if stamp in self.checked:
+                return
+            data_set.file, use, faults = voc.check(data_set.cfg, data_set.classes, trains, needs_boxes)
+            self._check_images(data_set, data_set.file, use)
+        for fault in faults:
+            self.add(data_set.where, data_set.path, fault)
 
     def _classes_of(self, where: str, cfg: ConfigDict) -> _DataSet | None:
         """Return a data set with its classes, or None where it does not say them."""
@@ -225,8 +248,7 @@ class _DataCheck:
             small, empty = filtered_images(file, use)
             used = (~(small | empty)).nonzero()[0].tolist()
         shown = [names[place] for place in used]
-        folder = data_config.image_folder(data_set.cfg)
-        for fault in check_images(folder, shown, file.sizes[used], reader):
+        for fault in check_images(data_set.image_folder, shown, file.sizes[used], reader):
             self.add(data_set.where, data_set.path, fault)
 
     def _is_whole(self, where: str, loader: ConfigDict, data_sets: Sequence[_DataSet]) -> bool:
@@ -267,17 +289,24 @@ class _DataCheck:
         ids = Counter(key for file_keys in keys for key in {image_id for image_id, _ in file_keys})
         shared = [image_id for image_id, times in ids.items() if times > 1]
         own = [str(data_set.path) for data_set in data_sets]
+        is_voc = any(data_set.is_voc for data_set in data_sets)
         if shared:
             self.add(where, None, Fault(
                 'image-ids-collide', f'the data sets {own} have images of the same ids '
                 f'({list_some(shared)}), whose detections an evaluator of both would mix up', _EACH))
         ann_file = metric.get('ann_file')
         if not ann_file and not all(data_config.packs_boxes(data_set.cfg) for data_set in data_sets):
+            of_coco = '' if is_voc else f'set ann_file to that of the data set, {own[0]}, or '
             self.add(where, None, Fault(
                 'no-ground-truth', 'it has no ann_file, and the test pipeline hands no boxes on',
-                f"set ann_file to that of the data set, {own[0]}, or add 'instances' to the meta_keys "
-                'of PackDetInputs'))
+                f"{of_coco}add 'instances' to the meta_keys of PackDetInputs"))
         if not ann_file or '://' in ann_file:
+            return
+        if is_voc:
+            self.add(where, None, Fault(
+                'file-beside-voc', f'ann_file is {ann_file!r}, but the data set is in the format of '
+                'Pascal VOC, whose images have names for ids',
+                "set ann_file=None, and add 'instances' to the meta_keys of PackDetInputs"))
             return
         path = Path(ann_file)
         if not path.is_file():
@@ -343,7 +372,7 @@ class _DataCheck:
         for data_set in self.data_sets:
             if data_set.file is None:
                 continue
-            folder = Path(os.path.abspath(data_config.image_folder(data_set.cfg)))
+            folder = Path(os.path.abspath(data_set.image_folder))
             paths = {folder / str(name) for name in data_set.file.columns['images']['file_name']}
             if data_set.where.startswith('train'):
                 trained |= paths
