@@ -1,5 +1,6 @@
 """Find what a config lacks before anything is built from it."""
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -39,6 +40,8 @@ def check_config(cfg: Config, mode: str, *others: str) -> None:
     for name in (mode, *others):
         if cfg.get(f'{name}_dataloader') is not None:
             _check_dataloader(cfg, f'{name}_dataloader')
+    if mode == 'train':
+        _check_pretrained(cfg.model, 'model')
     if mode == 'train' and isinstance(cfg.train_cfg, Mapping):
         for key in ('max_epochs', 'max_iters'):
             length = cfg.train_cfg.get(key)
@@ -58,6 +61,22 @@ def _check_together(cfg: Config, mode: str, is_needed: bool) -> None:
         advice = 'set all three' if is_needed else 'set all three, or none of them'
         raise ConfigError(f'{" and ".join(missing)} {"is" if len(missing) == 1 else "are"} missing in '
                           f'the config, or None, but {why}: {advice}')
+
+
+def _check_pretrained(part: Any, place: str) -> None:
+    """Look for the files of pretrained weights that a model is to start from."""
+    if isinstance(part, list | tuple):
+        for index, item in enumerate(part):
+            _check_pretrained(item, f'{place}.{index}')
+    if not isinstance(part, Mapping):
+        return
+    path = part.get('checkpoint') if str(part.get('type')).endswith('Pretrained') else None
+    if isinstance(path, str) and '://' not in path and not Path(path).is_file():
+        raise ConfigError(f'{place}.checkpoint is {path!r}, but there is no such file: put it there, or '
+                          f'give another path or URL, --cfg-options {place}.checkpoint=PATH, or start '
+                          f'from scratch, {place}=None')
+    for key, value in part.items():
+        _check_pretrained(value, f'{place}.{key}')
 
 
 def _check_dataloader(cfg: Config, key: str) -> None:

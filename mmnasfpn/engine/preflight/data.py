@@ -20,8 +20,9 @@ from mmnasfpn.engine.preflight import data_config, voc
 from mmnasfpn.engine.preflight.report import DataReport, Finding, fix_command, raise_errors
 from mmnasfpn.registry import class_of
 
-_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
-           'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
+_LAYOUT = 'put the data set there, or set data_root, ann_file and data_prefix'
+_COCO_LAYOUT = ('download COCO into data_root as annotations/instances_{train,val}2017.json, '
+                'train2017/ and val2017/, or set data_root, ann_file and data_prefix')
 
 
 def check_data(cfg: Config, dataloaders: Sequence[str],
@@ -201,7 +202,8 @@ class _DataCheck:
                 (images.is_dir() or data_config.reader_of(cfg) is None,
                  f'data_prefix.img leads to {str(images)!r}', 'folder')):
             if not is_there:
-                self.add(where, None, Fault('missing', f'{what}, but there is no such {asked}', _LAYOUT))
+                advice = _COCO_LAYOUT if '2017' in str(ann_file) else _LAYOUT
+                self.add(where, None, Fault('missing', f'{what}, but there is no such {asked}', advice))
                 return None
         self.folders[path] = images
         return path

@@ -32,12 +32,21 @@ def make_config(**changes):
     (dict(val_dataloader=dict(batch_size=1)), 'val_dataloader has no data set'),
     (dict(train_cfg=dict(max_epochs=0)), 'train_cfg.max_epochs is 0'),
     (dict(train_cfg=dict(max_iters=-3)), 'train_cfg.max_iters is -3'),
+    (dict(model=dict(type='RetinaNet', backbone=dict(init_cfg=[dict(
+        type='mmengine.Pretrained', checkpoint='none/w.pth')]))),
+     r"backbone\.init_cfg\.0\.checkpoint is 'none/w\.pth', but there is no such file: .*--cfg-options"),
     *((dict(train_cfg=dict(max_epochs=1, val_interval=value)), 'val_interval is')
       for value in (0, -1, 1.5, 'abc', True)),
 ])
 def test_what_is_missing_or_wrong_is_named(changes, words):
     with pytest.raises(ConfigError, match=words):
         check_config(make_config(**changes), 'train', 'val')
+
+
+@pytest.mark.parametrize('checkpoint', [__file__, 'torchvision://resnet50', 'open-mmlab://mmdet/x'])
+def test_pretrained_weights_may_be_files_or_urls(checkpoint):
+    init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+    check_config(make_config(model=dict(type='RetinaNet', backbone=dict(init_cfg=init_cfg))), 'train')
 
 
 def test_a_config_may_have_no_validation():
