@@ -21,7 +21,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
               'Look whether the annotations are drawn alike, tight around the whole object. Train for '
               'longer, or at a larger size. Where several objects get one box, they may be crowded.'),
     'both': ('Of another class, and misplaced.',
-             'Mostly few. They go down with the two kinds above.'),
+             'Mostly few. They go down with the errors in class and in place.'),
     'duplicate': ('A second detection of a box that has one.',
                   'Lower the IoU threshold of NMS: model.test_cfg.nms.iou_threshold.'),
     'background': (f'Nothing is there: no box overlaps by more than {BACKGROUND_IOU}.',
@@ -48,7 +48,7 @@ def write_page(report: Report, painted: Sequence[PaintedImage], figures: Mapping
     title = f'Mistakes of {report.about["name"]}'
     sections = (_about(report), _tiles(report), _costs(report), _by_class(report),
                 _section('Precision over recall', _curves_text(),
-                         _figure(figures['curves'], 'Precision over recall by class')),
+                         _figure(figures['curves'], 'Precision over recall by class', kind='wide')),
                 _confusions(report, figures['confusions']), _images(report, painted))
     write_text(out, f"""<!DOCTYPE html>
 <html lang="en">
@@ -84,12 +84,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = '') -
             f'<tbody>\n{lines}</tbody></table></div>\n')
 
 
-def _figure(path: Path, text: str, caption: str = '') -> str:
-    kind = 'jpeg' if path.suffix == '.jpg' else 'png'
+def _figure(path: Path, text: str, caption: str = '', kind: str = '') -> str:
+    form = 'jpeg' if path.suffix == '.jpg' else 'png'
     data = base64.b64encode(path.read_bytes()).decode()
     below = f'<figcaption>{caption}</figcaption>' if caption else ''
-    image = f'<img alt="{escape(text)}" src="data:image/{kind};base64,{data}">'
-    return f'<figure class="scroll">{image}{below}</figure>\n'
+    image = f'<img alt="{escape(text)}" src="data:image/{form};base64,{data}">'
+    return f'<figure class="scroll {kind}">{image}{below}</figure>\n'
 
 
 def _number(value: float | None) -> str:
@@ -107,7 +107,8 @@ def _about(report: Report) -> str:
 
 
 def _tiles(report: Report) -> str:
-    tiles = ''.join(f'<div class="tile"><b>{_number(value)}</b><span>{escape(name)}</span></div>'
+    tiles = ''.join(f'<div class="tile"><b>{_number(value)}</b><span>'
+                    f'{name if name.startswith("AP") else f"AP {name}"}</span></div>'
                     for name, value in report.ap.total.items())
     return f'<div class="tiles">{tiles}</div>\n'
 
@@ -131,7 +132,8 @@ def _costs(report: Report) -> str:
                    f'{costs.false_positives:.3f}, if every box were found by '
                    f'{costs.false_negatives:.3f}. The parts do not add up to the whole. The errors are '
                    'those that one sees: of detections with a score of at least '
-                   f'{report.score_thr:g}.'),
+                   f'{report.score_thr:g}. Boxes of which many are missed at little cost are found at '
+                   'lower scores.'),
         _table(('kind', 'cost', 'errors', 'what it means, and what may help'), rows, 'costs'),
         _paragraph(f'Missed by size: {missed}. Small is below 32x32 pixels, medium below 96x96. The '
                    f'{MAX_DETECTIONS} best detections of an image count here.'))
@@ -192,7 +194,7 @@ def _images(report: Report, painted: Sequence[PaintedImage]) -> str:
     for image in painted:
         errors = ', '.join(f'{count} {kind}' for kind, count in image.errors.items() if count)
         caption = f'<b>{escape(image.name)}</b> {escape(errors)}'
-        cards.append(_figure(image.path, f'{image.name}: {errors}', caption))
+        cards.append(_figure(image.path, f'{image.name}: {errors}', caption, 'wide'))
     return _section(
         'The images with the most errors',
         _paragraph(f'{len(painted)} of {number} images with errors. On the left the ground truth, on '

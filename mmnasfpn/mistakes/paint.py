@@ -1,6 +1,5 @@
 """Images with the mistakes on them."""
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ COLOURS: Mapping[str, str] = {
     'place': '#f08a1d', 'duplicate': '#2f8fe0', 'both': '#a2683a'}
 _LONGEST, _SHORTEST = 720, 360  # pixels of a painted image's longer side
 _MARGIN = 8
+_QUALITY = 88  # of JPEG
 
 
 class _Mark(NamedTuple):
@@ -31,9 +31,10 @@ class _Mark(NamedTuple):
 
 
 class PaintedImage(NamedTuple):
-    """A painted image: its file, its own name, and how many errors of which kinds it has."""
+    """A painted image: its file, its id and its own name, and how many errors of which kinds it has."""
 
     path: Path
+    image_id: Any
     name: str
     errors: Mapping[str, int]
 
@@ -43,7 +44,7 @@ def paint_worst(report: Report, folder: Path, num_images: int) -> list[PaintedIm
 
     Args:
         report (Report): The mistakes.
-        folder (Path): Where to write them, as ``01_<name>.jpg``, ``02_...``.
+        folder (Path): Where to write them, as ``01.jpg``, ``02.jpg``, ...
         num_images (int): How many; fewer where fewer have errors.
 
     Returns:
@@ -59,12 +60,12 @@ def paint_worst(report: Report, folder: Path, num_images: int) -> list[PaintedIm
             continue
         sides = [_paint(image, marks) for marks in (_of_boxes(report, image_id),
                                                     _of_detections(report, image_id))]
-        name = re.sub(r'[^\w.-]+', '_', Path(path).stem)[:80]
-        file = folder / f'{len(painted) + 1:02d}_{name}.jpg'
+        file = folder / f'{len(painted) + 1:02d}.jpg'
         gap = np.full((sides[0].shape[0], _MARGIN, 3), 255, np.uint8)
-        mmcv.imwrite(np.hstack([sides[0], gap, sides[1]])[..., ::-1], str(file))
+        mmcv.imwrite(np.hstack([sides[0], gap, sides[1]])[..., ::-1], str(file),
+                     [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         shown = report.truth.coco.imgs[image_id]['file_name'] or Path(path).name
-        painted.append(PaintedImage(file, shown, dict(errors)))
+        painted.append(PaintedImage(file, image_id, shown, dict(errors)))
     return painted
 
 

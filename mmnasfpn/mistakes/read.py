@@ -2,6 +2,7 @@
 import contextlib
 import copy
 import json
+import logging
 import math
 import os
 import tempfile
@@ -14,6 +15,7 @@ from mmdet.evaluation import CocoMetric
 from mmdet.evaluation.metrics import LVISMetric
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import get_local_path, load
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS, init_default_scope
 from pycocotools.coco import COCO
 
@@ -156,12 +158,26 @@ def read_detections(path: str | os.PathLike[str], truth: Truth) -> list[Detectio
     if not isinstance(content, list) or not all(isinstance(entry, Mapping) for entry in content):
         raise ValueError(f'{path} must hold a list of dicts, as tools/test.py --out writes, or as a '
                          "file of COCO's results")
-    detections = _of_results if path.suffix == '.json' else _of_pickle
-    found = detections(path, content, truth)
+    read = _of_results if path.suffix == '.json' else _of_pickle
+    found = read(path, content, truth)
     if not found:
         raise ValueError(f'{path} has no detections, so that there is nothing to look at: lower '
                          'model.test_cfg.score_thr, or train for longer')
+    _warn_of_boxes_outside(path, found, truth)
     return found
+
+
+def _warn_of_boxes_outside(path: Path, detections: Sequence[Detection], truth: Truth) -> None:
+    outside = []
+    for found in detections:
+        image, (x, y, width, height) = truth.coco.imgs[found['image_id']], found['bbox']
+        if not (-width < x < image['width'] and -height < y < image['height']):
+            outside.append(found['image_id'])
+    if outside:
+        ids = list_some(list(dict.fromkeys(outside)))
+        print_log(f'{path}: {len(outside)} of {len(detections)} boxes lie outside of their images (ids '
+                  f'{ids}): are they of these images, and in pixels of the original ones?',
+                  'current', logging.WARNING)
 
 
 def _of_pickle(path: Path, entries: Sequence[Mapping[str, Any]], truth: Truth) -> list[Detection]:

@@ -60,11 +60,10 @@ class Report:
         return {size: (int(self.shown.is_missed[places == place].sum()), int((places == place).sum()))
                 for place, size in enumerate(SIZES)}
 
-    def to_dict(self, num_images: int) -> dict[str, Any]:
-        """Return all figures for JSON, with the counts of the images with the most errors."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures for JSON."""
         names = {key: self.truth.coco.cats[key]['name'] for key in self.truth.category_ids}
         counts = self.shown.num_of_kinds()
-        worst = list(self.errors_of_images().items())[:num_images]
         return _rounded(dict(
             about=self.about, version=__version__, num_images=len(self.truth.coco.imgs),
             num_boxes=self.truth.num_boxes, num_detections=self.num_detections,
@@ -80,7 +79,8 @@ class Report:
             precision=dict(recalls=self.ap.recalls, classes={
                 names[key]: curves for key, curves in self.ap.curves.items()}),
             images=[dict(id=image_id, file_name=self.truth.coco.imgs[image_id]['file_name'],
-                         errors=dict(errors)) for image_id, errors in worst]))
+                         errors=dict(errors)) for image_id, errors in self.errors_of_images().items()
+                    if errors.total()]))
 
 
 def _rounded(value: Any) -> Any:

@@ -28,7 +28,7 @@ def analyze(cfg: Config, out: str | os.PathLike[str], checkpoint: str | None = N
     """Look at a detector's mistakes on the images of a config's ``test_dataloader``.
 
     Args:
-        cfg (Config): The config, as from :func:`~mmnasfpn.engine.run.load_config`.
+        cfg (Config): The config, as from :func:`~mmnasfpn.engine.config.load_config`.
         out (str | PathLike): Folder for ``index.html``, ``analysis.json``, drawings, painted images, and
             ``predictions.pkl`` where a checkpoint is given.
         checkpoint (str | None): What to run, as for :func:`~mmnasfpn.engine.run.evaluate`.
@@ -45,6 +45,10 @@ def analyze(cfg: Config, out: str | os.PathLike[str], checkpoint: str | None = N
     """
     if (checkpoint is None) == (predictions is None):
         raise UsageError('give either a checkpoint or --predictions')
+    changes = [value for value in options.values() if value not in (None, False, 'fp32')]
+    if predictions is not None and changes:
+        raise UsageError('--predictions runs no model: leave out --backend, --tta, --channels-last, '
+                         '--dtype, --fuse, --compile and --trust-checkpoint')
     out = Path(out)
     truth = read_truth(cfg)
     if checkpoint is not None:
@@ -67,14 +71,12 @@ def write_report(report: Report, out: Path, num_images: int = 12) -> None:
     """Write the page, the drawings, the painted images and all figures into a folder."""
     truth = report.truth
     files = {name: out / f'{name}.png' for name in ('costs', 'curves', 'confusions')}
-    (out / 'images').mkdir(parents=True, exist_ok=True)
-    for old in (out / 'images').glob('[0-9][0-9]_*.jpg'):
-        old.unlink()
-    painted = paint_worst(report, out / 'images', num_images)
+    painted = paint_worst(report, out / 'painted', num_images)
     draw_costs(report.costs, files['costs'])
     draw_curves(report.ap, dict(zip(truth.category_ids, report.classes, strict=True)), files['curves'])
     draw_confusions(report.confusions, report.classes, files['confusions'])
-    write_json(out / 'analysis.json', report.to_dict(num_images))
+    write_json(out / 'analysis.json', dict(report.to_dict(), painted=[
+        dict(id=image.image_id, file=str(image.path.relative_to(out))) for image in painted]))
     write_page(report, painted, files, out / 'index.html')
 
 

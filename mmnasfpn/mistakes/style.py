@@ -54,7 +54,7 @@ figcaption b { color: var(--ink); margin-right: 6px; }
   .costs td { border: 0; padding: 0; }
   .costs td:nth-child(3)::after { content: ' errors'; color: var(--faint); }
   .costs td:nth-child(4) { grid-column: 1 / -1; }
-  figure img { max-width: none; width: max(100%, 620px); }
+  .wide img { max-width: none; width: max(100%, 620px); }
 }
 @media print { section { break-inside: avoid; border: 0; padding: 0; } body { background: #fff; } }
 """

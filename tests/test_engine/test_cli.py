@@ -94,7 +94,7 @@ def within(file, text, **names):
     ('analyze', ['TINY', 'none.pth', '--out', 'TINY'], 2, 'is a file: name a folder'),
     ('analyze', ['TINY', 'none.pth', '--out', 'o'], 1, "is 'none.pth', but there is no such file"),
     ('analyze', ['TINY', '--predictions', 'p.pkl', '--out', 'o'], 1, 'p.pkl does not exist'),
-    ('analyze', ['TINY', 'x.pth', '--out', 'o', '--score-thr', 'nan'], 2, 'must be a number from 0 to 1'),
+    ('analyze', ['TINY', 'x.pth', '--out', 'o', '--score-thr', 'nan'], 2, 'a number from 0 to 1'),
     ('calibrate', ['TINY', '--json', 'FOLDER.json'], 2, 'is a folder: name a file'),
     ('slim', ['none.py', 'x.pth', 'EXISTS.pth', '--exit', 1], 2, 'exists: name another file'),
     ('slim', ['TINY', 'x.pth', 'o.pth', '--exit', 1, '--config-out', 'o.txt'], 2, 'must end in .py'),

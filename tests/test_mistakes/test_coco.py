@@ -53,10 +53,12 @@ def test_the_mean_height_of_a_curve_is_its_ap():
 
 def test_ap_is_that_of_mmdetections_metric_where_an_image_has_hundreds_of_detections(tmp_path):
     dataset, detections = make_set('many')
-    coco, ids = coco_of(dataset), ids_of(dataset)
-    for found in detections:
-        found['category_id'] = ids[0] if found['image_id'] == 3 else found['category_id']
-    assert sum(found['image_id'] == 3 for found in detections) > 150  # of one class
+    ids = ids_of(dataset)
+    for entry in (*detections, *dataset['annotations']):  # hundreds of one class in nine images
+        entry['category_id'] = ids[0] if entry['image_id'] < 10 else entry['category_id']
+    detections += [dict(image_id=box['image_id'], category_id=box['category_id'], bbox=box['bbox'],
+                        score=0.0001) for box in dataset['annotations']]  # behind all others
+    coco = coco_of(dataset)
     dump(dataset, str(tmp_path / 'truth.json'))
     metric = CocoMetric(str(tmp_path / 'truth.json'), classwise=True)
     metric.dataset_meta = dict(classes=CLASSES)
@@ -75,5 +77,7 @@ def test_ap_is_that_of_mmdetections_metric_where_an_image_has_hundreds_of_detect
     for name, category_id in zip(CLASSES, ids, strict=True):
         assert ours.of_class[category_id]['AP'] == pytest.approx(
             theirs[f'coco/{name}_precision'], abs=0.00051)
+    of_all = np.mean([ours.of_class[category_id]['AP'] for category_id in ids])
+    assert abs(ours.total['AP'] - of_all) > 0.002  # bbox_mAP counts 100 of each class
     fewer = measure_ap(coco, detections, ids, (1, 10, 100))
-    assert fewer.of_class[ids[0]]['AP'] != ours.of_class[ids[0]]['AP']  # of which 100 are not all
+    assert fewer.of_class[ids[0]]['AP'] != ours.of_class[ids[0]]['AP']

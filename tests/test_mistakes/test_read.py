@@ -8,6 +8,7 @@ import torch
 
 from mmnasfpn.datasets import CLASSES
 from mmnasfpn.engine.run import load_config
+from mmnasfpn.mistakes import read
 from mmnasfpn.mistakes.coco import measure_ap
 from mmnasfpn.mistakes.read import read_detections, read_truth
 from tests.conftest import write_tiny_config
@@ -103,6 +104,19 @@ def test_a_pickle_of_other_classes_or_without_boxes_is_refused(truth, tmp_path, 
         read_detections(tmp_path / 'p.pkl', truth)
 
 
+def test_boxes_outside_of_their_images_are_warned_of(truth, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(read, 'print_log', lambda text, *_: told.append(text))
+    (tmp_path / 'p.json').write_text(json.dumps(
+        [entry(bbox=[-5, 0, 6, 9]), entry(bbox=[127, 127, 5, 5])]))
+    read_detections(tmp_path / 'p.json', truth)
+    assert not told
+    (tmp_path / 'p.json').write_text(json.dumps(
+        [entry(), entry(bbox=[128, 0, 9, 9]), entry(bbox=[0, -9, 9, 9], image_id=2)]))
+    read_detections(tmp_path / 'p.json', truth)
+    assert len(told) == 1 and '2 of 3 boxes lie outside of their images (ids 1, 2)' in told[0]
+
+
 @pytest.mark.parametrize(('evaluator', 'words'), [
     (dict(type='mmdet.VOCMetric'), 'test_evaluator is mmdet.VOCMetric, but must be a mmdet.CocoMetric'),
     (dict(type='mmdet.LVISMetric', ann_file='a.json'), 'but must be a mmdet.CocoMetric'),
@@ -146,14 +160,14 @@ def test_boxes_come_from_a_data_set_of_another_format_where_the_metric_has_no_fi
             dict(type='mmdet.PackDetInputs',
                  meta_keys=('img_id', 'img_path', 'ori_shape', 'instances'))])
     cfg.test_evaluator = dict(type='mmdet.CocoMetric')
-    read = read_truth(cfg)
-    names = {key: image['file_name'] for key, image in read.coco.imgs.items()}
+    of_xml = read_truth(cfg)
+    names = {key: image['file_name'] for key, image in of_xml.coco.imgs.items()}
     assert names == {'a': 'a.jpg', 'b': 'b.jpg'}
-    assert read.coco.imgToAnns['b'][0]['bbox'] == [19, 0, 40, 69]  # MMDetection subtracts 1
+    assert of_xml.coco.imgToAnns['b'][0]['bbox'] == [19, 0, 40, 69]  # MMDetection subtracts 1
     (tmp_path / 'p.json').write_text(json.dumps([
-        dict(image_id='b', category_id=read.category_ids[0], bbox=[19, 0, 40, 69], score=1)]))
-    found = read_detections(tmp_path / 'p.json', read)
-    ap = measure_ap(read.coco, found, read.category_ids)
+        dict(image_id='b', category_id=of_xml.category_ids[0], bbox=[19, 0, 40, 69], score=1)]))
+    found = read_detections(tmp_path / 'p.json', of_xml)
+    ap = measure_ap(of_xml.coco, found, of_xml.category_ids)
     assert ap.total['AP'] == pytest.approx(51 / 101) and ap.of_class[0]['boxes'] == 2
 
 

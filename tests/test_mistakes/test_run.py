@@ -10,9 +10,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mmnasfpn.engine.run import evaluate, load_config
+from mmnasfpn.analysis.coco_metrics import METRICS
+from mmnasfpn.engine.run import load_config
 from mmnasfpn.errors import UsageError
-from mmnasfpn.mistakes.coco import COLUMNS
 from mmnasfpn.mistakes.paint import COLOURS, _Mark, _paint
 from mmnasfpn.mistakes.report import look_at
 from mmnasfpn.mistakes.run import analyze, write_report
@@ -47,11 +47,11 @@ def written(tmp_path_factory):
     out = tmp_path_factory.mktemp('out')
     dataset, detections = make_set('gaps')
     dataset['categories'][1]['name'] = ODD_NAME
-    for image in dataset['images']:
-        (out / 'in').mkdir(exist_ok=True)
-        cv2.imwrite(str(out / 'in' / image['file_name']), np.full((48, 64, 3), 90, np.uint8))
     truth = truth_of(dataset)
-    truth.paths.update({image['id']: str(out / 'in' / image['file_name']) for image in dataset['images']})
+    (out / 'in').mkdir()
+    for image in dataset['images']:
+        cv2.imwrite(str(out / 'in' / image['file_name']), np.full((48, 64, 3), 90, np.uint8))
+        truth.paths[image['id']] = str(out / 'in' / image['file_name'])
     (out / 'in/3.jpg').write_text('no image')
     report = look_at(truth, detections, dict(name='mine', config=f'{ODD_NAME}.py'), score_thr=0.4)
     write_report(report, out, num_images=11)
@@ -62,7 +62,8 @@ def test_the_page_needs_no_other_file(written):
     html = (written[0] / 'index.html').read_text()
     page = Page(html)
     assert len(page.loaded) == 2 + 10  # drawings and painted images
-    assert all(link.startswith(('data:image/png;base64,', 'data:image/jpeg;base64,')) for link in page.loaded)
+    assert {link.partition('base64,')[0] for link in page.loaded} == {
+        'data:image/png;', 'data:image/jpeg;'}
     assert not {'script', 'link', 'iframe', 'object', 'embed'} & set(page.tags)
     assert not re.search(r'url\(|@import|https?:', re.sub('base64,[^"]*', '', html))
     for link in page.loaded:
@@ -91,7 +92,7 @@ def test_the_page_and_the_json_say_the_same(written):
     assert (data['num_images'], data['num_boxes']) == (12, report.truth.num_boxes)
     assert len(data['precision']['recalls']) == 101
     missed = data['errors']['missed_of_sizes']
-    assert sum(entry['missed'] for entry in missed.values()) == data['errors']['kinds']['missed']['count']
+    assert sum(entry['missed'] for entry in missed.values()) == report.shown.is_missed.sum()
     assert sum(entry['boxes'] for entry in missed.values()) == data['num_boxes']
 
 
@@ -106,10 +107,12 @@ def test_images_are_in_the_order_of_their_errors(written):
     totals = [errors.total() for errors in report.errors_of_images().values()]
     assert totals == sorted(totals, reverse=True) and totals[0] > totals[-1]
     assert sum(totals) == sum(report.shown.num_of_kinds().values())
-    names = [f'{image["file_name"]}' for image in json.loads((out / 'analysis.json').read_text())['images']]
-    painted = [path.name for path in sorted((out / 'images').iterdir())]
+    names = [image['file_name'] for image in json.loads((out / 'analysis.json').read_text())['images']]
     names.remove('3.jpg')  # cannot be read
-    assert painted == [f'{place:02d}_{name}' for place, name in enumerate(names, 1)]
+    painted = json.loads((out / 'analysis.json').read_text())['painted']
+    assert [f'{image["id"]}.jpg' for image in painted] == names[:10]
+    assert [image['file'] for image in painted] == [f'painted/{place:02d}.jpg' for place in range(1, 11)]
+    assert {path.name for path in (out / 'painted').iterdir()} == {f'{n:02d}.jpg' for n in range(1, 11)}
 
 
 def test_mistakes_are_painted_in_the_colour_of_their_kind():
@@ -136,10 +139,15 @@ def test_either_a_checkpoint_or_predictions_are_needed(tiny_config, tmp_path, gi
         analyze(load_config(tiny_config), tmp_path, **given)
 
 
+def test_options_of_how_a_model_runs_are_refused_with_predictions(tiny_config, tmp_path):
+    for option in (dict(tta=True), dict(dtype='bf16'), dict(compile_mode='default')):
+        with pytest.raises(UsageError, match='--predictions runs no model'):
+            analyze(load_config(tiny_config), tmp_path, predictions='p.pkl', **option)
+
+
 def test_a_checkpoint_is_run_and_its_predictions_can_be_used_again(
         tiny_config, tmp_path, monkeypatch, capsys):
-    lowest = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.max_per_img': 20}
-    options = ['--cfg-options', *(f'{key}={value}' for key, value in lowest.items())]
+    options = ['--cfg-options', 'model.test_cfg.score_thr=0.0', 'model.test_cfg.max_per_img=20']
     init_default_scope('mmdet')
     torch.manual_seed(0)
     model = MODELS.build(load_config(tiny_config).model)
@@ -150,13 +158,10 @@ def test_a_checkpoint_is_run_and_its_predictions_can_be_used_again(
     run_tool_here(monkeypatch, 'analyze', tiny_config, '--predictions', tmp_path / 'a/predictions.pkl',
                   '--out', tmp_path / 'b', '--score-thr', '0', '--num-images', '0')
     first, again = (json.loads((tmp_path / name / 'analysis.json').read_text()) for name in ('a', 'b'))
-    assert {key for key in first if first[key] != again[key]} == {'about', 'images'}
+    assert {key for key in first if first[key] != again[key]} == {'about', 'painted'}
     assert first['about']['checkpoint'] == str(tmp_path / 'random.pth')
     assert first['num_detections'] == 4 * 20
-    assert len(list((tmp_path / 'a/images').iterdir())) == 1
-    cfg = load_config(tiny_config, tmp_path / 'w', lowest)
-    cfg.experiment_name = tmp_path.name
-    metrics = evaluate(cfg, str(tmp_path / 'random.pth'))
-    for column, name in zip(COLUMNS, ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l'), strict=True):
-        value = first['ap'][column]
-        assert (-1 if value is None else value) == pytest.approx(metrics[f'coco/bbox_{name}'], abs=0.00051)
+    assert len(list((tmp_path / 'a/painted').iterdir())) == 1
+    metrics = json.loads(next((tmp_path / 'a/test').glob('*/*.json')).read_text())  # the run's own
+    for value, name in zip(first['ap'].values(), METRICS.values(), strict=True):
+        assert (-1 if value is None else value) == pytest.approx(metrics[name], abs=0.00051)
