@@ -104,7 +104,8 @@ def look_at(truth: Truth, detections: Sequence[Detection], about: Mapping[str, s
         iou_thr (float): From which IoU on they are of a box in the confusion matrix. Defaults to 0.5.
     """
     ids = truth.category_ids
-    print_log(f'Measuring AP of {len(detections)} detections', 'current')
+    print_log(f'Measuring AP of {len(detections)} detections in {len(truth.coco.imgs)} images and '
+              f'{len(ids)} classes', 'current')
     ap = measure_ap(truth.coco, detections, ids, truth.max_detections)
     print_log('Looking for what costs AP', 'current')
     costs = measure_costs(find_mistakes(truth.coco, detections, ids), ids)
