@@ -144,6 +144,17 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def share(text: str) -> float:
+    """Return a number from 0 to 1: a type of arguments."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f'{text!r} must be a number from 0 to 1')
+    return number
+
+
 def output_file(*suffixes: str, is_new: bool = False) -> Callable[[str], Path]:
     """Return a type of arguments: a file to write, so that what cannot be is refused before the work.
 
