@@ -6,4 +6,6 @@ _base_ = [
     '_base_/runtime_finetune.py',
 ]
 
-model = dict(bbox_head=dict(num_classes=3))
+model = dict(bbox_head=dict(
+    num_classes=3,
+    anchor_generator=dict(octave_base_scale=3)))  # platelets have 20 pixels a side
