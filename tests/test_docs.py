@@ -24,7 +24,7 @@ PYTHON = {f'{page}-{number}': block for page, text in PAGES.items()
 CONFIGS = [name for name, block in PYTHON.items() if '_base_ =' in block]
 #: Marks of other blocks that need files, and have tests of their own, here or in their room.
 WITH_FILES = ('init_detector(', 'DetInferencer(', 'InferenceSession(', 'ControllerSampler(',
-              "type='LoadImageFromFile'", 'from_yolo(', "'my_pyramid.json'", "'w/search/best.json'")
+              "type='LoadImageFromFile'", 'from_yolo(', 'from_pascal_voc(', "'my_pyramid.json'", "'w/search/best.json'")
 MODULES = [str(path.relative_to(REPO))[:-3].replace('/', '.') for path in REPO.glob('mmnasfpn/**/*.py')
            if re.search(r'>>> (?!.*\+SKIP)', path.read_text())]
 
@@ -56,7 +56,8 @@ def test_configs_that_are_shown_build(name, tmp_path):
 
 def test_pages_on_configs_show_one():
     assert {name.split('-')[0] for name in CONFIGS} == {
-        'README.md', 'docs/detector.md', 'docs/data.md', 'docs/search.md', 'docs/anytime.md'}
+        'README.md', 'docs/detector.md', 'docs/data.md', 'docs/finetuning.md', 'docs/search.md',
+        'docs/anytime.md'}
 
 
 @pytest.mark.parametrize('name', [name for name, block in PYTHON.items() if name not in CONFIGS

@@ -13,7 +13,7 @@ from mmnasfpn.engine.run import load_config
 from tests.conftest import REPO
 from tests.test_datasets.voc_folders import make_like_bccd
 
-PAGE = (REPO / 'docs/data.md').read_text()
+PAGE = ''.join((REPO / f'docs/{name}.md').read_text() for name in ('data', 'finetuning'))
 CLASSES = ('bolt', 'nut')
 KEYS = ('train_dataloader', 'val_dataloader')
 
@@ -52,6 +52,29 @@ def test_a_yolo_folder_becomes_cocos_in_three_lines(tmp_path, monkeypatch, names
         found[name].append((label, x + width / 2, y + height / 2, width, height))
     for name, boxes in YOLO.items():
         assert np.allclose(np.reshape(found[name], (-1, 5)), np.reshape(boxes, (-1, 5)), atol=1e-3)
+
+
+def test_each_split_of_a_voc_folder_becomes_a_file_in_cocos_format(tmp_path, monkeypatch):
+    root = make_like_bccd(tmp_path / 'data/bccd', CLASSES, (3, 2))
+    expected = {}
+    for split in ('trainval', 'test'):
+        path = root / f'annotations/{split}.json'
+        expected[split] = json.loads(path.read_text())
+        path.unlink()
+    monkeypatch.chdir(tmp_path)
+    exec(block_with('from_pascal_voc('), {})
+    for split, data in expected.items():
+        written = json.loads((root / f'annotations/{split}.json').read_text())
+        assert boxes_by_name(written) == boxes_by_name(data)
+        assert check_file(root / f'annotations/{split}.json', root / 'images')['faults'] == []
+
+
+def boxes_by_name(data):
+    images = {image['id']: image['file_name'] for image in data['images']}
+    names = {category['id']: category['name'] for category in data['categories']}
+    return sorted((images[one['image_id']], names[one['category_id']],
+                   *(one['bbox'][i] + (one['bbox'][i - 2] if i > 1 else 0) for i in range(4)))
+                  for one in data['annotations'])
 
 
 def test_the_config_of_a_voc_folder_passes_the_checks(tmp_path, monkeypatch):

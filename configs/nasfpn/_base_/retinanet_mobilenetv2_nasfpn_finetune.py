@@ -3,7 +3,7 @@ _base_ = './retinanet_r50_nasfpn.py'
 
 group_norm = dict(type='GN', num_groups=16, requires_grad=True)
 model = dict(
-    # TensorFlow's weights, see docs.
+    # As the backbone's weights were trained, by TensorFlow (docs/finetuning.md).
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, pad_size_divisor=1),
     backbone=dict(
         _delete_=True,
@@ -22,4 +22,6 @@ model = dict(
     bbox_head=dict(
         in_channels=64,
         feat_channels=64,
+        reg_decoded_bbox=True,
+        loss_bbox=dict(_delete_=True, type='mmdet.GIoULoss', loss_weight=2.0),
         norm_cfg=dict(_delete_=True, **group_norm)))
