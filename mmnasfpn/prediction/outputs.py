@@ -44,7 +44,8 @@ def paint(prediction: Prediction, palette: list[tuple[int, int, int]] | None = N
         palette (list | None): Red, green and blue of each class. Defaults to None, colours of chance
             that are the same each time.
     """
-    visualizer = DetLocalVisualizer()
+    line_width = max(3, max(prediction.width, prediction.height) / 400)  # pixels
+    visualizer = DetLocalVisualizer(line_width=line_width)
     visualizer.dataset_meta = dict(classes=prediction.classes, palette=palette)
     sample = DetDataSample(pred_instances=prediction.instances)
     # A $ in the name of a class is no formula, and boxes may end at the edge of the image.

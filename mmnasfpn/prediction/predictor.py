@@ -231,4 +231,4 @@ def predict(config: Config | str | os.PathLike[str], checkpoint: str | os.PathLi
 
 
 def _warn(path: str, reason: str) -> None:
-    print_log(f'{path} is skipped: it {reason}', 'current', logging.WARNING)
+    print_log(f'{path} is skipped: {reason}', 'current', logging.WARNING)

@@ -98,8 +98,8 @@ class InputPipeline:
         try:
             return Item(source, frame, fps, image, self._rest(results))
         except cv2.error as error:
-            size = f'{image.shape[1]}x{image.shape[0]}'
-            raise UnreadableError(f'of {size} pixels, cannot be resized: {error.err}') from error
+            raise UnreadableError(f'is of {image.shape[1]}x{image.shape[0]} pixels, which cannot be '
+                                  f'resized ({error.err})') from error
 
 
 def read_items(sources: Iterable[Source], pipeline: InputPipeline, skip: Skip) -> Iterator[Item]:
@@ -138,8 +138,8 @@ def _read_video(source: Source, pipeline: InputPipeline, number: int) -> Iterato
         if not frame:
             raise UnreadableError('has no frames')
         if frame < _LEAST_PART * expected - 1:
-            raise UnreadableError(f'ends after {frame} of {expected:.0f} frames: it is damaged or cut '
-                                  'short')
+            raise UnreadableError(f'ends after {frame} of {expected:.0f} frames, which are done: it is '
+                                  'damaged or cut short')
     finally:
         capture.release()
 
