@@ -75,7 +75,7 @@ def _of_array(array: np.ndarray, number: int) -> Source:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ValueError(f'input {number} is an array of {array.dtype} and shape {array.shape}, but an '
                          'image in memory must be of uint8 and (H, W, 3): blue, green, red')
-    return Source(f'array {number}', f'array{number}.png', 'array', array)
+    return Source(f'array {number}', f'array{number}.png', 'array', np.ascontiguousarray(array))
 
 
 def _of_text(text: str, root: str, without: str | os.PathLike[str] | None) -> list[Source]:
