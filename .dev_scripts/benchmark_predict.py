@@ -110,8 +110,8 @@ def main() -> None:
         rate, mib = (np.median([run[key] for run in runs]) for key in ('rate', 'mib'))
         print(f'| {name} | {number} | {rate:.1f} | {ratio:.2f} | {mib:.0f} |')
     if args.json:
-        args.json.write_text(json.dumps([dict(run=name, images=number, runs=runs) for (name, number), runs
-                                         in found.items()], indent=1) + '\n')
+        data = [dict(run=name, images=number, runs=runs) for (name, number), runs in found.items()]
+        args.json.write_text(json.dumps(data, indent=1) + '\n')
 
 
 if __name__ == '__main__':

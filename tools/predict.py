@@ -29,8 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--jsonl', type=output_file('.jsonl'), metavar='FILE',
                         help='write one line of JSON an image, each at once')
     parser.add_argument('--ann-file', metavar='FILE',
-                        help='annotation file whose ids --json gets (those of the categories from the '
-                             "config's test set where it is there, images numbered from 1)")
+                        help='annotation file: take the images that it has, and its ids for --json')
     parser.add_argument('--score-thr', type=float, metavar='S',
                         help='leave out detections of a lower score, in 0..1 (0.3 for painting, 0 for '
                              'JSON)')
@@ -64,6 +63,8 @@ def main() -> None:
     console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
     console.print(f'{report.num_images} images in {report.seconds:.1f} s, '
                   f'{report.num_images / max(report.seconds, 1e-9):.1f} images/s')
+    if report.num_left_out:
+        console.print(f'{report.num_left_out} inputs that {args.ann_file} does not have are left out')
     if report.category_ids_of:
         console.print(f'category ids: {report.category_ids_of}')
     for path, reason in report.skipped.items():

@@ -52,15 +52,18 @@ def coco_results(path: Path, category_ids: Sequence[int],
 
 
 def read_image_ids(ann_file: str | os.PathLike[str], sources: Sequence[Source]) -> dict[str, int]:
-    """Return the id of each image by its path: that of the longest file name which the path ends in.
+    """Return the ids of the images that the file has: those of the longest name that a path ends in.
 
     Args:
         ann_file (str | PathLike): An annotation file in COCO format.
         sources (Sequence[Source]): The images.
 
+    Returns:
+        dict[str, int]: The ids by path, without images that the file does not have.
+
     Raises:
         AnnotationError: If it is no such file.
-        UsageError: If it has no image of one of these names, or has a name twice.
+        UsageError: If it has none of the images, or has a name twice.
     """
     ids: dict[str, int] = {}
     for image in read_json(ann_file)[0]['images']:
@@ -69,20 +72,16 @@ def read_image_ids(ann_file: str | os.PathLike[str], sources: Sequence[Source]) 
             raise UsageError(f'--ann-file {os.fspath(ann_file)} has {name} twice: number its images '
                              'anew, or leave it out')
         ids[name] = image['id']
-    if videos := [source.path for source in sources if source.kind != 'image']:
-        raise UsageError(f'--ann-file gives the ids of images, but {videos[0]} is none: leave one out')
     found: dict[str, int] = {}
-    missing = []
-    for source in sources:
-        parts = Path(os.path.abspath(source.path)).parts
+    for path in (source.path for source in sources if source.kind == 'image'):
+        parts = Path(os.path.abspath(path)).parts
         names = (os.path.join(*parts[first:]) for first in range(len(parts)))
         if (match := next((name for name in names if name in ids), None)) is not None:
-            found[source.path] = ids[match]
-        else:
-            missing.append(source.path)
-    if missing:
-        raise UsageError(f'--ann-file {os.fspath(ann_file)} has no image of the name of {len(missing)} '
-                         f'of {len(sources)} inputs ({list_some(missing, str)}): leave them out, or it')
+            found[path] = ids[match]
+    if not found:
+        raise UsageError(f'--ann-file {os.fspath(ann_file)} has no image of the name of an input '
+                         f'({list_some([source.path for source in sources], str)}): give the file of '
+                         'these images, or leave it out')
     return found
 
 

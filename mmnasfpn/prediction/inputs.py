@@ -83,7 +83,7 @@ def _of_text(text: str, root: str, without: str | os.PathLike[str] | None) -> li
         return [Source(text, os.path.relpath(os.path.abspath(text), root), _kind_of(text))]
     if os.path.isdir(text):
         return _of_files(_walk(text), text, without, f'{text} is a folder without an image or video')
-    if text.isdecimal():
+    if text.isdecimal() and len(text) < 4:
         return [Source(text, f'camera{text}.mp4', 'camera')]
     if glob.has_magic(text):
         fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(text).parts)

@@ -39,12 +39,14 @@ class PredictionReport:
         num_images (int): Images and frames in which was detected.
         seconds (float): How long that took, the loading of the detector not counted.
         skipped (dict[str, str]): Why each file that could not be used was left out, by its path.
+        num_left_out (int): Inputs that were left out, since the annotation file does not have them.
         category_ids_of (str): Where the category ids of the COCO results are from; '' without them.
     """
 
     num_images: int
     seconds: float
     skipped: dict[str, str]
+    num_left_out: int
     category_ids_of: str
 
 
@@ -66,9 +68,10 @@ def predict_files(cfg: Config, checkpoint: str, inputs: Iterable[Input],
         out (str | PathLike | None): Folder for painted images and videos. Defaults to None: none.
         json_path (str | PathLike | None): File for the results as COCO has them. Defaults to None.
         jsonl_path (str | PathLike | None): File for one line of JSON an image. Defaults to None.
-        ann_file (str | PathLike | None): Annotation file of COCO's format, whose ids the COCO results
-            get. Defaults to None: images are numbered from 1, and categories have the ids of the
-            config's test set where its annotation file is there, else they are numbered from 1.
+        ann_file (str | PathLike | None): Annotation file in COCO format. Inputs that it does not have
+            are left out, and the COCO results get its ids. Defaults to None: images are numbered from 1,
+            and categories have the ids of the config's test set where its annotation file is there, else
+            they are numbered from 1.
         score_thr (float | None): Detections of a lower score are left out. Defaults to None: none are
             left out of JSON, those below 0.3 out of the painted files.
         classes (Sequence[str] | None): Detections of other classes are left out. Defaults to None: all.
@@ -83,11 +86,13 @@ def predict_files(cfg: Config, checkpoint: str, inputs: Iterable[Input],
     if out is None and not files:
         raise UsageError('there is nothing to write: give --json FILE or --jsonl FILE, or --out DIR '
                          'without --no-paint')
-    if ann_file is not None and json_path is None:
-        raise UsageError('--ann-file gives the ids of COCO results: give --json FILE too')
     sources = find_sources(inputs, without=out)
+    num_found = len(sources)
     _check_outputs(sources, [checkpoint, cfg.filename, ann_file, options.get('calibration')], out, files)
-    image_ids = None if ann_file is None else read_image_ids(ann_file, sources)
+    image_ids = None
+    if ann_file is not None:
+        image_ids = read_image_ids(ann_file, sources)
+        sources = [source for source in sources if source.path in image_ids]
     predictor = Predictor(cfg, checkpoint, **options)
     category_ids, origin = find_category_ids(cfg, ann_file, predictor.classes)
     skipped: dict[str, str] = {}
@@ -102,7 +107,7 @@ def predict_files(cfg: Config, checkpoint: str, inputs: Iterable[Input],
         writers.append(coco_results(Path(json_path), category_ids, image_ids))
     start = time.monotonic()
     num_images = _write_all(predictions, writers, sources)
-    return PredictionReport(num_images, time.monotonic() - start, skipped,
+    return PredictionReport(num_images, time.monotonic() - start, skipped, num_found - len(sources),
                             '' if json_path is None else origin)
 
 

@@ -74,7 +74,8 @@ def test_a_link_to_nowhere_is_found_and_a_pipe_is_not(here):
     (['texts'], 'texts is a folder without an image or video'),
     (['data/*.tif'], r'data/\*.tif matches no image or video'),
     (['data/*.txt'], r'data/\*.txt matches no image or video'),
-    ([''], 'there is no file or folder'), ([], 'there are no inputs'),
+    ([''], 'there is no file or folder'), (['1234567890123'], 'there is no file or folder 1234'),
+    ([], 'there are no inputs'),
 ])
 def test_inputs_without_images_are_refused_by_name(here, inputs, words):
     (here / 'empty').mkdir()

@@ -222,9 +222,8 @@ def test_ctrl_c_stops_all_else(run, tmp_path, picture, monkeypatch):
     (['sub', 'other', '--out', 'out'], 2,
      'sub/a.png and other/a.png would both be written to out/a.png'),
     (['a.png', '--json', 'x.txt'], 2, 'x.txt must end in .json'),
-    (['a.png', '--jsonl', 'l.jsonl', '--ann-file', 'ann.json'], 2, 'give --json FILE too'),
-    (['a.png', '--json', 'r.json', '--ann-file', 'ann.json'], 2, 'has no image of the name of 1 of 1'),
-    (['v.mp4', '--json', 'r.json', '--ann-file', 'ann.json'], 2, 'v.mp4 is none'),
+    (['a.png', 'v.mp4', '--json', 'r.json', '--ann-file', 'ann.json'], 2,
+     'has no image of the name of an input (a.png, v.mp4)'),
     (['a.png', '--json', 'r.json', '--ann-file', 'none.json'], 1, 'none.json: No such file'),
     (['none.png', '--out', 'out'], 1, 'there is no file or folder none.png'),
     (['empty', '--out', 'out'], 1, 'empty is a folder without an image or video'),
@@ -250,8 +249,9 @@ def test_what_cannot_be_is_refused_with_one_message(
     assert not (tmp_path / 'r.json').exists() and not list(tmp_path.glob('out/*'))
 
 
-def test_image_ids_are_those_of_the_longest_name_that_a_path_ends_in(tiny, tmp_path, picture):
-    for name in ('b.png', 'sub/b.png'):
+def test_images_of_an_annotation_file_are_found_by_the_longest_name_that_a_path_ends_in(
+        tiny, tmp_path, picture):
+    for name in ('b.png', 'sub/b.png', 'c.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), picture)
     categories = json.loads(tiny.ann_file.read_text())['categories']
@@ -259,8 +259,9 @@ def test_image_ids_are_those_of_the_longest_name_that_a_path_ends_in(tiny, tmp_p
     images = [dict(id=5, file_name='b.png'), dict(id=6, file_name='sub/b.png')]
     ann_file.write_text(json.dumps(dict(images=images, annotations=[], categories=categories)))
     options = dict(json_path=tmp_path / 'r.json', ann_file=ann_file)
-    inputs = [tmp_path / 'b.png', tmp_path / 'sub/b.png']
-    predict_files(load_config(tiny.config), str(tiny.checkpoint), inputs, **options)
+    inputs = [tmp_path / 'b.png', tmp_path / 'sub/b.png', tmp_path / 'c.png']
+    report = predict_files(load_config(tiny.config), str(tiny.checkpoint), inputs, **options)
+    assert (report.num_images, report.num_left_out) == (2, 1)
     found = {(entry['image_id'], entry['file_name'])
              for entry in json.loads((tmp_path / 'r.json').read_text())}
     assert found == {(5, str(inputs[0])), (6, str(inputs[1]))}
