@@ -26,8 +26,8 @@ _IMAGES = ('.jpg', '.jpeg', '.jpe', '.png', '.bmp', '.tif', '.tiff', '.webp', '.
 _VIDEOS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv')
 #: MPEG-4, which OpenCV writes everywhere and into all of them.
 _CODEC = 'mp4v'
-#: Frames a second of a camera or video that does not say them.
-_FPS = 25.0
+#: Frames a second of a camera or video that does not say them, or more than MPEG-4 can have.
+_FPS, _MAX_FPS = 25.0, 1000
 
 
 def painted_name(source: Source) -> str:
@@ -101,7 +101,8 @@ def _video(path: Path, prediction: Prediction) -> Iterator[cv2.VideoWriter]:
     """Give a writer of a video that takes its place when it is whole, or has been stopped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'{path.stem}.unfinished{path.suffix}')  # the ending says the format
-    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*_CODEC), prediction.fps or _FPS,
+    fps = prediction.fps if 0 < prediction.fps <= _MAX_FPS else _FPS
+    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*_CODEC), fps,
                              (prediction.width, prediction.height))
     if not writer.isOpened():
         raise OSError(f'{path} cannot be written as a video by this OpenCV: paint nothing (--no-paint)')

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.errors import UsageError
 from mmnasfpn.prediction import outputs
+from mmnasfpn.prediction.inputs import Source
 from mmnasfpn.prediction.run import predict_files
 from tests.conftest import run_tool_here
 from tests.test_prediction.conftest import frames_of, write_video
@@ -88,6 +89,17 @@ def test_videos_keep_size_rate_and_number_of_frames(run, tmp_path, picture):
         assert np.abs(found - last).mean() < np.abs(found - first).mean()
     assert [line['frame'] for line in lines_of(tmp_path / 'l.jsonl')] == [
         0, 1, None, 0, 1, 2, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('fps', [0.0, float('nan'), 90000.0])
+def test_a_video_with_an_impossible_rate_is_painted_at_25_frames_a_second(
+        predictor, picture, tmp_path, fps):
+    prediction = next(iter(predictor([picture])))
+    with outputs.painted(tmp_path, None, 0.5) as write:
+        source = Source('v.mp4', 'v.mp4', 'video')
+        write(dataclasses.replace(prediction, source=source, frame=0, fps=fps))
+    frames, rate = frames_of(tmp_path / 'v.mp4')
+    assert len(frames) == 1 and rate == 25
 
 
 def test_coco_results_are_those_of_a_test(run, tiny, tmp_path):
