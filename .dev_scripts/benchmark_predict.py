@@ -1,7 +1,7 @@
 """Time tools/predict.py beside the config's pipeline and ``test_step`` alone, and measure its memory.
 
-The images are generated, of 640x480 pixels. Each run is in a process of its own, which tells its time
-without the loading of the detector, and its peak memory; runs of all kinds alternate.
+The images are generated, of 640x480 pixels. Runs of the kinds alternate, of some images each, and each
+is compared with the one before it. Peak memory is that of a process of its own.
 """
 import argparse
 import json
@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-#: What is compared: a name, and the number of images as a part of all.
-RUNS = (('alone', 1.0), ('json', 1.0), ('json', 0.2), ('painted', 0.2))
-_NUM_DRAWN = 20  # the others are copies
+_NUM_DRAWN = 20  # images; the others are copies
+_NUM_ALIKE = 50  # images of one run
 
 
 def generate(folder: Path, num_images: int) -> list[str]:
@@ -37,16 +38,11 @@ def generate(folder: Path, num_images: int) -> list[str]:
     return [str(path) for path in paths]
 
 
-def run_alone(config: str, checkpoint: str, paths: list[str], batch_size: int) -> float:
+def run_alone(cfg: Any, model: Any, paths: Sequence[str], batch_size: int) -> float:
     """Return the seconds that pipeline and ``test_step`` take."""
     import torch
     from mmdet.utils import get_test_pipeline_cfg
     from mmengine.dataset import Compose, pseudo_collate
-
-    from mmnasfpn.engine.config import load_config
-    from mmnasfpn.prediction import Predictor
-    cfg = load_config(config)
-    model = Predictor(cfg, checkpoint).model
     pipeline = Compose(get_test_pipeline_cfg(cfg))
     start = time.perf_counter()
     with torch.no_grad():
@@ -56,16 +52,31 @@ def run_alone(config: str, checkpoint: str, paths: list[str], batch_size: int) -
     return time.perf_counter() - start
 
 
-def run_tool(config: str, checkpoint: str, paths: list[str], batch_size: int, paints: bool) -> float:
-    """Return the seconds that the tool takes, with JSON alone or painted files alone."""
-    from mmnasfpn.engine.config import load_config
+def run_tool(cfg: Any, checkpoint: str, paths: Sequence[str], batch_size: int, paints: bool) -> float:
+    """Return the seconds that the tool takes, once it is loaded, for JSON alone or for painting."""
     from mmnasfpn.prediction.run import predict_files
     with tempfile.TemporaryDirectory() as folder:
-        report = predict_files(load_config(config), checkpoint, paths, batch_size=batch_size,
+        report = predict_files(cfg, checkpoint, paths, batch_size=batch_size,
                                out=folder if paints else None,
                                json_path=None if paints else f'{folder}/results.json')
     assert (report.num_images, report.skipped) == (len(paths), {})
     return report.seconds
+
+
+def compare(cfg: Any, checkpoint: str, paths: Sequence[str], batch_size: int) -> dict[str, Any]:
+    """Return images a second of each kind, and the median of the ratios to what is alone."""
+    from mmnasfpn.prediction import Predictor
+    model = Predictor(cfg, checkpoint).model
+    run_alone(cfg, model, paths[:_NUM_ALIKE], batch_size)  # the first is slower
+    seconds: dict[str, list[float]] = dict(alone=[], json=[], painted=[])
+    for first in range(0, len(paths), _NUM_ALIKE):
+        part = paths[first:first + _NUM_ALIKE]
+        seconds['alone'].append(run_alone(cfg, model, part, batch_size))
+        seconds['json'].append(run_tool(cfg, checkpoint, part, batch_size, paints=False))
+        seconds['painted'].append(run_tool(cfg, checkpoint, part, batch_size, paints=True))
+    alone = np.array(seconds['alone'])
+    return {kind: dict(rate=len(paths) / sum(values), of_alone=float(np.median(alone / values)))
+            for kind, values in seconds.items()}
 
 
 def peak_memory() -> float:
@@ -81,37 +92,31 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/benchmark_predict'))
     parser.add_argument('--images', type=int, default=500)
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--runs', type=int, default=3, help='medians of so many (%(default)s)')
     parser.add_argument('--json', type=Path, metavar='FILE')
-    parser.add_argument('--run', choices=[name for name, _ in RUNS], help=argparse.SUPPRESS)
+    parser.add_argument('--memory', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args()
+    from mmnasfpn.engine.config import load_config
     paths = generate(args.work_dir, args.images)
-    if args.run:
-        arguments = args.config, args.checkpoint, paths, args.batch_size
-        seconds = (run_alone(*arguments) if args.run == 'alone'
-                   else run_tool(*arguments, paints=args.run == 'painted'))
-        print(json.dumps(dict(rate=len(paths) / seconds, mib=peak_memory())))
+    cfg = load_config(args.config)
+    if args.memory:
+        run_tool(cfg, args.checkpoint, paths, args.batch_size, paints=False)
+        print(peak_memory())
         return
-    found: dict[tuple[str, int], list[dict]] = {}
-    for _ in range(args.runs):
-        for name, part in RUNS:
-            number = round(part * args.images)
-            command = [sys.executable, __file__, args.config, args.checkpoint, '--work-dir',
-                       str(args.work_dir), '--images', str(number), '--batch-size', str(args.batch_size),
-                       '--run', name]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL)
-            found.setdefault((name, number), []).append(json.loads(done.stdout.splitlines()[-1]))
-    alone = found['alone', args.images]
-    print(f'640x480, batches of {args.batch_size}, medians of {args.runs}\n')
-    print('| run | images | images/s | of alone | peak MiB |\n| --- | ---: | ---: | ---: | ---: |')
-    for (name, number), runs in found.items():
-        ratio = np.median([run['rate'] / other['rate'] for run, other in zip(runs, alone, strict=True)])
-        rate, mib = (np.median([run[key] for run in runs]) for key in ('rate', 'mib'))
-        print(f'| {name} | {number} | {rate:.1f} | {ratio:.2f} | {mib:.0f} |')
+    found = compare(cfg, args.checkpoint, paths, args.batch_size)
+    print(f'\n{args.images} images of 640x480, batches of {args.batch_size}\n')
+    print('| | images/s | of alone |\n| --- | ---: | ---: |')
+    for kind, values in found.items():
+        print(f"| {kind} | {values['rate']:.1f} | {values['of_alone']:.2f} |")
+    memory = {}
+    for number in (args.images // 5, args.images):
+        done = subprocess.run(
+            [sys.executable, __file__, args.config, args.checkpoint, '--work-dir', str(args.work_dir),
+             '--images', str(number), '--batch-size', str(args.batch_size), '--memory'],
+            check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        memory[number] = float(done.stdout.splitlines()[-1])
+        print(f'{number} images: {memory[number]:.0f} MiB')
     if args.json:
-        data = [dict(run=name, images=number, runs=runs) for (name, number), runs in found.items()]
-        args.json.write_text(json.dumps(data, indent=1) + '\n')
+        args.json.write_text(json.dumps(dict(speed=found, memory=memory), indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -40,11 +40,13 @@ def coco_results(path: Path, category_ids: Sequence[int],
                 file_name=prediction.path)
             if prediction.frame is not None:
                 image['frame'] = prediction.frame
-            for label, score, (x1, y1, x2, y2) in zip(prediction.labels, prediction.scores.tolist(),
-                                                      prediction.boxes.tolist(), strict=True):
-                file.write(separator + json.dumps(dict(
-                    image, category_id=category_ids[label], bbox=[x1, y1, x2 - x1, y2 - y1],
-                    score=score)))
+            found = zip(prediction.labels.tolist(), prediction.scores.tolist(),
+                        prediction.boxes.tolist(), strict=True)
+            entries = [dict(image, category_id=category_ids[label], score=score,
+                            bbox=[x1, y1, x2 - x1, y2 - y1])
+                       for label, score, (x1, y1, x2, y2) in found]
+            if entries:
+                file.write(separator + json.dumps(entries)[1:-1])  # a part of the whole list
                 separator = ',\n'
 
         yield write

@@ -121,7 +121,7 @@ class Predictor:
                  skip: Skip | None = None) -> Iterator[Prediction]:
         """Detect in one image and frame after the other, in their order.
 
-        No result is kept, and no more images than a batch and the next one.
+        No result is kept, and no more images than a batch and, with a GPU, the next one.
 
         Args:
             inputs (Iterable): As :func:`~mmnasfpn.prediction.inputs.find_sources` takes them, or what
@@ -163,7 +163,10 @@ class Predictor:
 
     def _predict(self, sources: Sequence[Source], batch_size: int, score_thr: float,
                  labels: torch.Tensor | None, skip: Skip) -> Iterator[Prediction]:
-        for items in read_ahead(batched(read_items(sources, self.pipeline, skip), batch_size)):
+        batches = batched(read_items(sources, self.pipeline, skip), batch_size)
+        is_on_cpu = all(parameter.device.type == 'cpu' for parameter in self.model.parameters())
+        # On a CPU, the detector and a thread that reads would take the time from each other.
+        for items in batches if is_on_cpu else read_ahead(batches):
             for item, exit_stack, sample in self._detect(items, skip):
                 found = sample.pred_instances.cpu()
                 keep = found.scores >= score_thr
