@@ -24,7 +24,8 @@ PYTHON = {f'{page}-{number}': block for page, text in PAGES.items()
 CONFIGS = [name for name, block in PYTHON.items() if '_base_ =' in block]
 #: Marks of other blocks that need files, and have tests of their own, here or in their room.
 WITH_FILES = ('init_detector(', 'DetInferencer(', 'InferenceSession(', 'ControllerSampler(',
-              "type='LoadImageFromFile'", 'from_yolo(', 'from_pascal_voc(', "'my_pyramid.json'", "'w/search/best.json'")
+              "type='LoadImageFromFile'", "'my_pyramid.json'", "'w/search/best.json'", 'from_yolo(',
+              'from_pascal_voc(', 'from mmnasfpn.prediction')
 MODULES = [str(path.relative_to(REPO))[:-3].replace('/', '.') for path in REPO.glob('mmnasfpn/**/*.py')
            if re.search(r'>>> (?!.*\+SKIP)', path.read_text())]
 

@@ -1,6 +1,7 @@
 """What runs on a GPU (``pytest -m gpu``). ``pytest -m gpu --device cpu`` tries these tests on a CPU."""
 import time
 
+import numpy as np
 import pytest
 import torch
 from mmcv.ops import nms
@@ -14,12 +15,14 @@ from mmnasfpn.anytime.calibrate import calibrate
 from mmnasfpn.anytime.latency import time_exits
 from mmnasfpn.engine.run import load_config, train
 from mmnasfpn.models.precision import keep_boxes_float32
+from mmnasfpn.prediction import predict
 from mmnasfpn.search import run, template
 from mmnasfpn.search.settings import SearchSettings
 from tests.conftest import REPO, write_tiny_config
 from tests.test_engine.test_hooks.test_speed import assert_near, config_of, detected, trained, weights
 from tests.test_engine.test_hooks.test_speed import build as build_with_statistics
 from tests.test_models import test_anytime as anytime
+from tests.test_prediction.conftest import save_lively
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('device', 'full_precision')]
 
@@ -268,3 +271,14 @@ def test_a_calibration_is_of_the_device(tmp_path, device):
     calibration.check_machine(anytime.build(cfg).to(device))
     [inputs] = calibration.inputs
     assert all(0 < ms < 60_000 for ms in inputs.exits.values())
+
+
+def test_predictions_read_ahead_are_those_of_a_cpu(device, tmp_path):
+    config = write_tiny_config(tmp_path)
+    checkpoint = save_lively(config, tmp_path / 'random.pth')
+    images = list(np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), dtype=np.uint8))
+    expected = predict(config, checkpoint, images, device='cpu')
+    found = predict(config, checkpoint, images, batch_size=2, device=device.type)
+    for one, other in zip(found, expected, strict=True):
+        assert one.path == other.path and len(one.scores) == len(other.scores) > 20
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)

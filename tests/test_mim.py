@@ -35,6 +35,9 @@ def test_mim_trains_and_tests_a_config_by_its_name_from_an_empty_folder(installe
     mim('test', 'mmnasfpn', NAME, '--checkpoint', checkpoint, '--json', 'm.json', *SMALL,
         env=installed, cwd=tmp_path)
     assert (tmp_path / 'm.json').is_file()
+    mim('run', 'mmnasfpn', 'predict', NAME, checkpoint, 'data/shapes/val', '--out', 'painted', *SMALL,
+        env=installed, cwd=tmp_path)
+    assert len(list((tmp_path / 'painted').iterdir())) == 2
 
 
 @pytest.mark.parametrize('regular', [True, False], ids=['regular', 'editable'])

@@ -1,8 +1,27 @@
-"""What heads and MMCV's operators need where a model runs in mixed precision or channels last."""
+"""Mixed precision, and what heads and MMCV's operators need there or channels last."""
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+def run_in_autocast(model: Any, dtype: torch.dtype) -> Any:
+    """Let a model compute in mixed precision whenever it is called; boxes stay in float32.
+
+    Of several calls the last is in force.
+
+    Args:
+        model (nn.Module): The model, on its device.
+        dtype (torch.dtype): ``torch.bfloat16`` or ``torch.float16``.
+
+    Returns:
+        nn.Module: The same model.
+    """
+    keep_boxes_float32(model)
+    plain = getattr(model.forward, 'without_autocast', model.forward)
+    model.forward = torch.autocast(next(model.parameters()).device.type, dtype)(plain)
+    model.forward.without_autocast = plain
+    return model
 
 
 def keep_boxes_float32(model: nn.Module) -> nn.Module:

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmnasfpn.checkpoints.fit import unwrapped
 from mmnasfpn.models.fold import fold_norms
-from mmnasfpn.models.precision import give_rois_plain_maps, keep_boxes_float32
+from mmnasfpn.models.precision import give_rois_plain_maps, run_in_autocast
 from mmnasfpn.registry import HOOKS
 
 _DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
@@ -68,12 +68,7 @@ class AutocastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Put autocast into the model, since MMEngine's loops for validation and test turn it off."""
-        model: Any = unwrapped(runner.model)
-        keep_boxes_float32(model)
-        plain = getattr(model.forward, 'without_autocast', model.forward)
-        device = next(model.parameters()).device.type
-        model.forward = torch.autocast(device, _DTYPES[self.dtype])(plain)
-        model.forward.without_autocast = plain
+        run_in_autocast(unwrapped(runner.model), _DTYPES[self.dtype])
 
     def before_train(self, runner: Runner) -> None:
         """Refuse to train in float16."""
