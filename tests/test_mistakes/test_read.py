@@ -3,6 +3,8 @@ import dataclasses
 import json
 import pickle
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -150,6 +152,7 @@ def test_boxes_come_from_a_data_set_of_another_format_where_the_metric_has_no_fi
         config, truth, tmp_path):
     (tmp_path / 'names.txt').write_text('a\nb\n')
     for name, place in (('a', 10), ('b', 20)):
+        cv2.imwrite(str(tmp_path / f'{name}.jpg'), np.zeros((128, 128, 3), np.uint8))
         (tmp_path / f'{name}.xml').write_text(
             '<annotation><size><width>128</width><height>128</height></size><object><name>circle</name>'
             f'<difficult>0</difficult><bndbox><xmin>{place}</xmin><ymin>1</ymin><xmax>60</xmax>'
