@@ -29,7 +29,7 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-from mmnasfpn.engine.config import find_config, load_config
+from mmnasfpn.engine.config import CfgOptions, find_config, load_config
 from mmnasfpn.genotypes import get_genotype
 
 
@@ -72,13 +72,15 @@ def parse_args() -> argparse.Namespace:
     args.baseline = args.baseline and Path(args.baseline).stem
     if len(set(args.seeds)) < len(args.seeds):
         parser.error('--seeds must be different numbers')
+    args.overrides = None
     args.part = GENOTYPES_PART if args.genotypes or args.random_genotypes else SEEDS_PART
     try:
+        CfgOptions(['--cfg-options'], 'overrides')(parser, args, args.cfg_options)
         if args.markdown:
             check_markdown(args.markdown, args.part)
         if args.part == GENOTYPES_PART:
             args.configs = with_genotypes(args)
-    except ValueError as error:  # GenotypeError is one
+    except (ValueError, argparse.ArgumentError) as error:  # GenotypeError is a ValueError
         parser.error(str(error))
     names = [Path(config).stem for config in args.configs]
     if args.baseline and args.baseline not in names:
@@ -106,7 +108,8 @@ def main() -> None:
     console = Console()
     runs = finished_runs(args) if args.no_train else train(args, console)
     runs.sort(key=lambda run: ([Path(c).stem for c in args.configs].index(run.config), run.seed))
-    costs = measure_costs(args.configs, tuple(args.costs)) if args.costs else None
+    costs = (measure_costs(args.configs, tuple(args.costs), cfg_options=args.overrides)
+             if args.costs else None)
     table = to_markdown(runs, costs, args.baseline)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
@@ -131,7 +134,7 @@ def train(args: argparse.Namespace, console: Console) -> list[Run]:
 
 
 def finished_runs(args: argparse.Namespace) -> list[Run]:
-    runs = read_seeds(args.configs, args.seeds, args.work_dir)
+    runs = read_seeds(args.configs, args.seeds, args.work_dir, args.cfg_options)
     if not runs:
         raise RunError(f'{args.work_dir} has no finished run of these configs and seeds: leave out '
                        '--no-train to train them')

@@ -1,6 +1,6 @@
 """What detectors cost: parameters, FLOPs, and their latency, measured against each other."""
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ class Cost:
 
 
 def measure_costs(configs: Sequence[str | os.PathLike[str]], image_size: tuple[int, int],
-                  rounds: int = 20) -> dict[str, Cost]:
+                  rounds: int = 20, cfg_options: Mapping[str, Any] | None = None) -> dict[str, Cost]:
     """Count the detectors of configs, and time them in turn with random weights on the CPU.
 
     Args:
@@ -47,11 +47,12 @@ def measure_costs(configs: Sequence[str | os.PathLike[str]], image_size: tuple[i
         image_size (tuple[int, int]): Rows and columns of the image in pixels, before each detector's own
             padding.
         rounds (int): How often each runs. Defaults to 20.
+        cfg_options (Mapping | None): Overrides of the configs, ``{'a.b.c': value}``. Defaults to None.
 
     Returns:
         dict[str, Cost]: By the names of the configs, without their suffix.
     """
-    loaded = {Path(config).stem: load_config(config) for config in configs}
+    loaded = {Path(config).stem: load_config(config, cfg_options=cfg_options) for config in configs}
     times = measure({name: _detect(cfg, image_size) for name, cfg in loaded.items()}, range(rounds),
                     torch.device('cpu'))
     costs = {}

@@ -76,11 +76,8 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
     runs = [(config, seed, Path(work_dir) / Path(config).stem / f'seed_{seed}')
             for seed in seeds for config in configs]
     for _, _, folder in runs:
-        used = folder / 'options.json'
-        if used.is_file() and (before := json.loads(used.read_text())) != options:
-            raise ValueError(f'{folder} was trained with {before}, but the options are now {options}: '
-                             'give another --work-dir')
-        write_text(used, json.dumps(options))
+        _check_options(folder, options)
+        write_text(folder / 'options.json', json.dumps(options))
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(_train, *run, options) for run in runs]
         try:
@@ -90,12 +87,19 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
             pool.shutdown(cancel_futures=True)
 
 
-def read_seeds(configs: Sequence[str], seeds: Sequence[int],
-               work_dir: str | os.PathLike[str]) -> list[Run]:
-    """Return the runs that :func:`train_seeds` has finished in a work dir; nothing is trained."""
-    finished = [Path(work_dir) / Path(config).stem / f'seed_{seed}' / 'run.json'
-                for seed in seeds for config in configs]
-    return [Run(**json.loads(path.read_text())) for path in finished if path.is_file()]
+def read_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os.PathLike[str],
+               options: Sequence[str] = ()) -> list[Run]:
+    """Return the runs that :func:`train_seeds` has finished in a work dir; nothing is trained.
+
+    Raises:
+        ValueError: If ``work_dir`` holds such a run with other options.
+    """
+    folders = [Path(work_dir) / Path(config).stem / f'seed_{seed}'
+               for seed in seeds for config in configs]
+    finished = [folder for folder in folders if (folder / 'run.json').is_file()]
+    for folder in finished:
+        _check_options(folder, list(options))
+    return [Run(**json.loads((folder / 'run.json').read_text())) for folder in finished]
 
 
 def to_markdown(runs: Sequence[Run], costs: Mapping[str, Cost] | None = None,
@@ -159,6 +163,13 @@ def paired_difference(runs: Sequence[Run], config: str, baseline: str) -> tuple[
         return differences[0], inf
     quantile = float(stats.t.ppf(0.975, len(differences) - 1))
     return mean(differences), quantile * stdev(differences) / sqrt(len(differences))
+
+
+def _check_options(folder: Path, options: list[str]) -> None:
+    used = folder / 'options.json'
+    if used.is_file() and (before := json.loads(used.read_text())) != options:
+        raise ValueError(f'{folder} was trained with {before}, but the options are now {options}: '
+                         'give the same --cfg-options, or another --work-dir')
 
 
 def _difference(runs: Sequence[Run], config: str, baseline: str) -> str:

@@ -15,6 +15,7 @@ from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.errors import UsageError
 from mmnasfpn.export import MAX_CANDIDATES, ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import METADATA
+from mmnasfpn.export.padding import fix_padding
 from mmnasfpn.export.to_onnx import check_installed
 from mmnasfpn.models.detectors import AnytimeDetector
 from mmnasfpn.version import __version__
@@ -64,6 +65,8 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
                          'mmnasfpn.AnytimeDetector has exits: leave out --exits')
     loaded = load_checkpoint(checkpoint, trust=trust_checkpoint)
     load_weights(detector, state_dict_of(loaded))
+    if is_dynamic:
+        fix_padding(detector)
     out = Path(out)
     if all_exits:
         files = {k: out.with_stem(f'{out.stem}-exit{k}') for k in detector.exits}

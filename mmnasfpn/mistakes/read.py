@@ -192,10 +192,7 @@ def _of_pickle(path: Path, entries: Sequence[Mapping[str, Any]], truth: Truth) -
     detections: list[Detection] = []
     for entry in entries:
         image_id, found = entry['img_id'], entry['pred_instances']
-        name, own = (os.path.basename(p) for p in (entry.get('img_path', ''), truth.paths[image_id]))
-        if name and name != own:
-            raise ValueError(f'{path} is of other images than {truth.source}: image {image_id} is '
-                             f'{name} there and {own} here: give the config that it was predicted with')
+        _check_name(path, image_id, entry.get('img_path'), truth)
         labels = found['labels'].tolist()
         if labels and max(labels) >= len(truth.category_ids):
             raise ValueError(f'{path} has the label {max(labels)}, but the data have '
@@ -221,6 +218,8 @@ def _of_results(path: Path, entries: Sequence[Mapping[str, Any]], truth: Truth) 
             raise ValueError(f'{path}: entry {place} is {str(dict(entry))[:120]}, but must have '
                              'image_id, category_id, bbox (x, y, width, height) and score, all finite')
     _check_ids(path, [entry['image_id'] for entry in entries], truth)
+    for entry in entries:  # tools/predict.py numbers images anew without --ann-file
+        _check_name(path, entry['image_id'], entry.get('file_name'), truth)
     known = set(truth.category_ids)
     if other := sorted({str(entry['category_id']) for entry in entries
                         if entry['category_id'] not in known}):
@@ -228,6 +227,14 @@ def _of_results(path: Path, entries: Sequence[Mapping[str, Any]], truth: Truth) 
                          f'the classes {show_names(truth.classes)}: {list_some(truth.category_ids)}')
     keys = ('image_id', 'category_id', 'bbox', 'score')
     return [{key: entry[key] for key in keys} for entry in entries]
+
+
+def _check_name(path: Path, image_id: Any, name: Any, truth: Truth) -> None:
+    theirs, ours = os.path.basename(name or ''), os.path.basename(truth.paths[image_id])
+    if theirs and theirs != ours:
+        raise ValueError(f'{path} is of other images than {truth.source}: image {image_id} is {theirs} '
+                         f'there and {ours} here: give the config that it was predicted with, or '
+                         'predict again, by tools/predict.py with --ann-file')
 
 
 def _check_ids(path: Path, ids: Sequence[Any], truth: Truth) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmcv.cnn.bricks.wrappers import Conv2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -30,7 +31,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
         for conv_name, norm_name in list(_pairs(module)):
             conv, norm = getattr(module, conv_name), getattr(module, norm_name)
             # Of other kinds, some do more than to convolve.
-            if type(conv) in (nn.Conv2d, Conv2d) and isinstance(norm, _BatchNorm):
+            if type(conv) in (nn.Conv2d, Conv2d, Conv2dAdaptivePadding) and isinstance(norm, _BatchNorm):
                 # This copies it: other normalisations may share it.
                 module._modules[conv_name] = fuse_conv_bn_eval(conv, norm)
                 module._modules[norm_name] = nn.Identity()

@@ -47,8 +47,8 @@ def find_sources(inputs: Iterable[Input], without: str | os.PathLike[str] | None
     Args:
         inputs (Iterable): Files; folders, searched with all that are in them; globs; whole numbers,
             which are cameras where there is no such file; images in memory, (H, W, 3), blue, green, red.
-        without (str | PathLike | None): A folder that is left out of folders and globs, such as the one
-            for the output. Defaults to None.
+        without (str | PathLike | None): A folder that is left out of folders and globs that it is in,
+            such as the one for the output. Defaults to None.
 
     Raises:
         FileNotFoundError: If one does not exist, or has no image and no video.
@@ -97,6 +97,8 @@ def _of_text(text: str, root: str, without: str | os.PathLike[str] | None) -> li
 def _of_files(paths: Iterable[str], root: str, without: str | os.PathLike[str] | None,
               why_none: str) -> list[Source]:
     left_out = None if without is None else Path(without).resolve()
+    if left_out is not None and Path(root).resolve() not in left_out.parents:
+        left_out = None  # it holds what is given, or is elsewhere
     sources = [Source(path, os.path.relpath(path, root or '.'), _kind_of(path)) for path in paths
                if path.lower().endswith((*IMAGES, *VIDEOS))
                and (left_out is None or left_out not in Path(path).resolve().parents)]

@@ -17,6 +17,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmnasfpn._files import atomic_write
 from mmnasfpn.prediction.inputs import Source
 from mmnasfpn.prediction.predictor import Prediction
+from mmnasfpn.prediction.reading import LEAST_PART, Skip, count_frames
 
 #: Takes a prediction and writes it.
 Write = Callable[[Prediction], None]
@@ -67,16 +68,18 @@ def _to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def painted(out: Path, palette: list[tuple[int, int, int]] | None, score_thr: float) -> Iterator[Write]:
+def painted(out: Path, palette: list[tuple[int, int, int]] | None, score_thr: float,
+            skip: Skip) -> Iterator[Write]:
     """Paint images and videos into a folder, each file whole or not at all.
 
     Args:
         out (Path): The folder.
         palette (list | None): As :func:`paint` takes it.
         score_thr (float): Detections of a lower score are not painted.
+        skip (Callable): Called with the path of an image that cannot be painted, and why.
     """
     with contextlib.ExitStack() as video:
-        current: tuple[Source, cv2.VideoWriter] | None = None
+        current: tuple[Source, Callable[[np.ndarray], None]] | None = None
 
         def write(prediction: Prediction) -> None:
             nonlocal current
@@ -84,21 +87,35 @@ def painted(out: Path, palette: list[tuple[int, int, int]] | None, score_thr: fl
                 video.close()  # of another source
                 current = None
             instances = prediction.instances[prediction.instances.scores >= score_thr]
-            image = paint(dataclasses.replace(prediction, instances=instances), palette)
+            shown = dataclasses.replace(prediction, instances=instances)
             path = out / painted_name(prediction.source)
             if prediction.frame is None:
-                atomic_write(path, cv2.imencode(path.suffix, image)[1].tobytes())
+                if (data := _painted_file(shown, palette, path.suffix)) is None:
+                    skip(prediction.path, f'is of {prediction.width}x{prediction.height} pixels, too '
+                                          f'large to be painted as {path.suffix}')
+                else:
+                    atomic_write(path, data)
                 return
             if current is None:
                 current = prediction.source, video.enter_context(_video(path, prediction))
-            current[1].write(image)
+            current[1](paint(shown, palette))
 
         yield write
 
 
+def _painted_file(prediction: Prediction, palette: list[tuple[int, int, int]] | None,
+                  suffix: str) -> bytes | None:
+    """Return what is in the file; None where the image is too large for the format or the memory."""
+    try:
+        done, data = cv2.imencode(suffix, paint(prediction, palette))
+    except (cv2.error, MemoryError):
+        return None
+    return data.tobytes() if done else None
+
+
 @contextlib.contextmanager
-def _video(path: Path, prediction: Prediction) -> Iterator[cv2.VideoWriter]:
-    """Give a writer of a video that takes its place when it is whole, or has been stopped."""
+def _video(path: Path, prediction: Prediction) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give what writes frames of a video that takes its place when it is whole, or has been stopped."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f'{path.stem}.unfinished{path.suffix}')  # the ending says the format
     fps = prediction.fps if 0 < prediction.fps <= _MAX_FPS else _FPS
@@ -106,14 +123,22 @@ def _video(path: Path, prediction: Prediction) -> Iterator[cv2.VideoWriter]:
                              (prediction.width, prediction.height))
     if not writer.isOpened():
         raise OSError(f'{path} cannot be written as a video by this OpenCV: paint nothing (--no-paint)')
+    number = 0
+
+    def write(image: np.ndarray) -> None:
+        nonlocal number
+        writer.write(image)
+        number += 1
+
     try:
-        yield writer
-    except BaseException:
+        yield write
+        writer.release()
+        if count_frames(unfinished) < LEAST_PART * number:  # OpenCV's writer tells of no errors
+            raise OSError(f'{path} cannot be written whole: is the disk full?')
+        os.replace(unfinished, path)
+    finally:
         writer.release()
         unfinished.unlink(missing_ok=True)
-        raise
-    writer.release()
-    os.replace(unfinished, path)
 
 
 @contextlib.contextmanager
@@ -122,7 +147,12 @@ def json_lines(path: Path) -> Iterator[Write]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'wb', buffering=0) as file:
         def write(prediction: Prediction) -> None:
-            file.write(json.dumps(to_dict(prediction)).encode() + b'\n')
+            rest = json.dumps(to_dict(prediction)).encode() + b'\n'
+            try:
+                while rest:  # on a disk that gets full, only a part is written, without an error
+                    rest = rest[file.write(rest):]
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
 
         yield write
 

@@ -22,7 +22,7 @@ Skip = Callable[[str, str], None]
 T = TypeVar('T')
 
 #: A video that has fewer of the frames that its header says has been cut short.
-_LEAST_PART = 0.95
+LEAST_PART = 0.95
 
 
 class UnreadableError(ValueError):
@@ -137,7 +137,7 @@ def _read_video(source: Source, pipeline: InputPipeline, number: int) -> Iterato
         expected = 0 if is_camera else capture.get(cv2.CAP_PROP_FRAME_COUNT)
         if not frame:
             raise UnreadableError('has no frames')
-        if frame < _LEAST_PART * expected - 1:
+        if frame < LEAST_PART * expected - 1:
             raise UnreadableError(f'ends after {frame} of {expected:.0f} frames, which are done: it is '
                                   'damaged or cut short')
     finally:
@@ -151,10 +151,15 @@ def count_images(sources: Iterable[Source]) -> int | None:
         if source.kind == 'camera':
             return None
         if source.kind == 'video':
-            total += max(0, int(cv2.VideoCapture(source.path).get(cv2.CAP_PROP_FRAME_COUNT)))
+            total += count_frames(source.path)
         else:
             total += 1
     return total
+
+
+def count_frames(path: str | os.PathLike[str]) -> int:
+    """Return how many frames a video has, by its header; 0 where it cannot be opened."""
+    return max(0, int(cv2.VideoCapture(os.fspath(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

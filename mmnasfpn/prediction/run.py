@@ -100,7 +100,8 @@ def predict_files(cfg: Config, checkpoint: str, inputs: Iterable[Input],
     writers: list[AbstractContextManager[Write]] = []
     if out is not None:
         writers.append(painted(Path(out), predictor.palette,
-                               PAINTED_SCORE if score_thr is None else score_thr))
+                               PAINTED_SCORE if score_thr is None else score_thr,
+                               skipped.__setitem__))
     if jsonl_path is not None:
         writers.append(json_lines(Path(jsonl_path)))
     if json_path is not None:

@@ -1,6 +1,7 @@
 """The comparison over seeds: what is trained, what is kept, what the table says."""
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -85,6 +86,8 @@ def test_finished_runs_are_read_without_training(train):
     list(train_seeds(['a/x.py'], [0, 3], work_dir, 1))
     assert read_seeds(['a/x.py', 'b/y.py'], [0, 1, 3], work_dir) == [Run('x', 0, 0.5)]
     assert len(calls()) == 2
+    with pytest.raises(ValueError, match=r"seed_0 was trained with \[\], but .* \['k=1'\]"):
+        read_seeds(['a/x.py'], [0], work_dir, ['k=1'])
 
 
 def test_other_options_are_not_mixed_with_what_is_there(train):
@@ -119,8 +122,9 @@ def test_configs_are_compared_seed_by_seed_with_the_interval_of_student():
 
 def test_costs_stand_beside_the_runs(tiny_config):
     name = Path(tiny_config).stem
-    costs = measure_costs([tiny_config], (100, 128), rounds=1)
-    cfg = load_config(tiny_config)
+    options = {'model.neck.stack_times': 1}
+    costs = measure_costs([tiny_config], (100, 128), rounds=1, cfg_options=options)
+    cfg = load_config(tiny_config, cfg_options=options)
     cfg.model.data_preprocessor.pad_size_divisor = 64
     counted = count_complexity(cfg, (128, 128))  # what it is padded to
     assert (costs[name].params, costs[name].flops) == (counted.params, counted.flops)
@@ -148,6 +152,17 @@ def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env
     assert "randomness = dict(seed=5)" in (tmp_path / 'w/tiny/seed_5/tiny.py').read_text()
 
 
+def test_costs_are_those_of_the_overridden_config(train, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmnasfpn.benchmark.costs.measure', lambda calls, *_: {
+        name: SimpleNamespace(median=0.001) for name in calls})
+    for work_dir, depth in ((tmp_path / 'a', 1), (tmp_path / 'b', 2)):
+        run_tool_here(monkeypatch, 'compare_seeds', tiny_config, '--seeds', 0, '--work-dir', work_dir,
+                      '--costs', 64, 64, '--json', work_dir / 's.json', '--cfg-options',
+                      f'model.neck.stack_times={depth}')
+    less, more = (json.loads((tmp_path / name / 's.json').read_text())[0]['params'] for name in 'ab')
+    assert less < more
+
+
 def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, monkeypatch):
     work_dir, calls = train
     (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())
@@ -173,6 +188,7 @@ def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, m
     ([__file__, '--baseline', 'a/x.py'], '--baseline is x'),
     ([DEMO_CONFIG.name, '--genotypes', 'fpm'], "genotype is 'fpm'"),  # one of ours, found by its name
     ([__file__, '--jobs', '0'], 'argument --jobs'),
+    ([__file__, '--cfg-options', 'a.b'], "'a.b' must be key=value"),
     ([__file__, '--seeds', '1', '1'], 'different numbers'),
     ([__file__, '--markdown', str(REPO / 'README.md')], 'lacks the lines'),
 ])

@@ -3,6 +3,8 @@ import dataclasses
 import json
 import pickle
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -51,7 +53,9 @@ def test_a_pickle_and_a_file_of_results_are_the_same(truth, tmp_path):
     found = read_detections(tmp_path / 'p.pkl', truth)
     assert len(found) == truth.num_boxes and found[0]['score'] == 0.75
     assert measure_ap(truth.coco, found, truth.category_ids).total['AP'] == 1
-    (tmp_path / 'p.json').write_text(json.dumps([dict(entry, more=1) for entry in found]))
+    names = {key: image['file_name'] for key, image in truth.coco.imgs.items()}
+    (tmp_path / 'p.json').write_text(json.dumps(
+        [dict(entry, more=1, file_name=f'any/{names[entry["image_id"]]}') for entry in found]))
     assert read_detections(tmp_path / 'p.json', truth) == found
 
 
@@ -68,6 +72,7 @@ def entry(**changes):
     ('p.json', '[3]', 'must hold a list'),
     ('p.json', '[]', 'has no detections'),
     ('p.json', [entry(image_id=99)], r"images that .*val\.json has not \(ids 99\)"),
+    ('p.json', [entry(file_name='any/cat.jpg')], r'image 1 is cat\.jpg there .*--ann-file'),
     ('p.json', [entry(category_id=77)], 'has the category ids 77'),
     ('p.json', [entry(), entry(bbox=[0, 0, 9])], 'entry 1 is .*must have image_id'),
     ('p.json', [entry(score=float('nan'))], 'entry 0 is .*all finite'),
@@ -147,6 +152,7 @@ def test_boxes_come_from_a_data_set_of_another_format_where_the_metric_has_no_fi
         config, truth, tmp_path):
     (tmp_path / 'names.txt').write_text('a\nb\n')
     for name, place in (('a', 10), ('b', 20)):
+        cv2.imwrite(str(tmp_path / f'{name}.jpg'), np.zeros((128, 128, 3), np.uint8))
         (tmp_path / f'{name}.xml').write_text(
             '<annotation><size><width>128</width><height>128</height></size><object><name>circle</name>'
             f'<difficult>0</difficult><bndbox><xmin>{place}</xmin><ymin>1</ymin><xmax>60</xmax>'

@@ -13,7 +13,8 @@ from tests.conftest import REPO
 
 CONFIGS = {'retinanet_r18-w16_nasfpn-3x64_7e_shapes': 0,
            'retinanet_amoebanet-n3f32_nasfpn-3x64_7e_shapes': 4,
-           'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes': 16}
+           'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes': 16,
+           'retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd': 0}  # padded as TensorFlow does
 
 
 def norms_of(model):

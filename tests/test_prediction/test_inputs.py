@@ -53,6 +53,11 @@ def test_the_folder_of_the_output_is_left_out(here):
     assert names_of('data/*/b.jpg', without=here / 'data/painted') == ['sub/b.jpg']
 
 
+def test_a_folder_of_the_output_that_holds_the_inputs_leaves_none_of_them_out(here):
+    assert names_of('data/sub', without='data') == names_of('data/sub', without='data/sub') == [
+        'b.jpg', 'v.MP4']
+
+
 def test_a_number_is_a_camera_unless_there_is_such_a_file(here):
     assert [(source.kind, source.path) for source in find_sources(['0', 12])] == [
         ('camera', '0'), ('camera', '12')]

@@ -1,7 +1,9 @@
 """What the tool writes: painted files, videos, COCO results, JSON lines; and what it refuses."""
+import contextlib
 import dataclasses
 import json
 import os
+import resource
 import shutil
 
 import cv2
@@ -95,11 +97,44 @@ def test_videos_keep_size_rate_and_number_of_frames(run, tmp_path, picture):
 def test_a_video_with_an_impossible_rate_is_painted_at_25_frames_a_second(
         predictor, picture, tmp_path, fps):
     prediction = next(iter(predictor([picture])))
-    with outputs.painted(tmp_path, None, 0.5) as write:
+    with outputs.painted(tmp_path, None, 0.5, pytest.fail) as write:
         source = Source('v.mp4', 'v.mp4', 'video')
         write(dataclasses.replace(prediction, source=source, frame=0, fps=fps))
     frames, rate = frames_of(tmp_path / 'v.mp4')
     assert len(frames) == 1 and rate == 25
+
+
+def test_an_image_too_large_for_its_format_is_named_and_not_painted(predictor, picture, tmp_path):
+    prediction = next(iter(predictor([picture])))
+    image, skipped = np.zeros((4, 16500, 3), np.uint8), []  # WebP has 16383 columns at most
+    with outputs.painted(tmp_path, None, 0.5, lambda *reason: skipped.append(reason)) as write:
+        for name in ('wide.webp', 'wide.png'):
+            write(dataclasses.replace(prediction, source=Source(name, name, 'image'), image=image))
+    assert skipped == [('wide.webp', 'is of 16500x4 pixels, too large to be painted as .webp')]
+    assert [path.name for path in tmp_path.iterdir()] == ['wide.png']
+
+
+@contextlib.contextmanager
+def full_disk(num_bytes):
+    """Let no file get larger, as on a disk that gets full."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def test_files_that_do_not_fit_on_the_disk_are_errors_that_name_them(predictor, picture, tmp_path):
+    prediction = next(iter(predictor([picture])))
+    with (pytest.raises(OSError, match='l.jsonl'), full_disk(100),
+          outputs.json_lines(tmp_path / 'l.jsonl') as write):
+        write(prediction)  # a single line, of which a part is written
+    frame = dataclasses.replace(prediction, source=Source('v.mp4', 'v.mp4', 'video'), frame=0)
+    with (pytest.raises(OSError, match=r'v.mp4 cannot be written whole: is the disk full\?'),
+          full_disk(4000), outputs.painted(tmp_path, None, 0.5, pytest.fail) as paint):
+        paint(frame)
+    assert [path.name for path in tmp_path.iterdir()] == ['l.jsonl']
 
 
 def test_coco_results_are_those_of_a_test(run, tiny, tmp_path):
@@ -207,7 +242,9 @@ class Camera:
 
 
 def test_ctrl_c_ends_a_camera_and_all_is_written(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    open_video = cv2.VideoCapture
+    monkeypatch.setattr(cv2, 'VideoCapture',
+                        lambda name: Camera(name) if name == 0 else open_video(name))
     assert run(0, '--out', 'out', '--json', 'r.json') == 0
     monkeypatch.undo()
     frames, fps = frames_of(tmp_path / 'out/camera0.mp4')
