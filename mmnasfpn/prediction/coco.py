@@ -45,6 +45,8 @@ def coco_results(path: Path, category_ids: Sequence[int],
             entries = [dict(image, category_id=category_ids[label], score=score,
                             bbox=[x1, y1, x2 - x1, y2 - y1])
                        for label, score, (x1, y1, x2, y2) in found]
+            for entry, mask in zip(entries, prediction.masks or (), strict=False):
+                entry['segmentation'] = mask
             if entries:
                 file.write(separator + json.dumps(entries)[1:-1])  # a part of the whole list
                 separator = ',\n'

@@ -160,9 +160,11 @@ def json_lines(path: Path) -> Iterator[Write]:
 def to_dict(prediction: Prediction) -> dict[str, Any]:
     """Return what a line of JSON says of an image."""
     found = zip(prediction.names, prediction.scores.tolist(), prediction.boxes.tolist(), strict=True)
+    detections = [{'class': name, 'score': score, 'xyxy': box} for name, score, box in found]
+    for detection, mask in zip(detections, prediction.masks or (), strict=False):
+        detection['mask'] = mask
     data = dict(file=prediction.path, frame=prediction.frame, width=prediction.width,
-                height=prediction.height,
-                detections=[{'class': name, 'score': score, 'xyxy': box} for name, score, box in found])
+                height=prediction.height, detections=detections)
     if prediction.exit_stack is not None:
         data['exit'] = prediction.exit_stack
     return data

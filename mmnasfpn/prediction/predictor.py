@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import encode_mask_results
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
@@ -73,6 +74,14 @@ class Prediction:
     def labels(self) -> np.ndarray:
         """Their labels, (N,), which number the classes from 0."""
         return self.instances.labels.numpy()
+
+    @property
+    def masks(self) -> list[dict[str, Any]] | None:
+        """The masks, run-length encoded as COCO has them; None where the detector gives none."""
+        if 'masks' not in self.instances:
+            return None
+        encoded = encode_mask_results(self.instances.masks.numpy())
+        return [dict(mask, counts=mask['counts'].decode()) for mask in encoded]
 
     @property
     def names(self) -> list[str]:

@@ -9,12 +9,15 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.fileio import load
+from pycocotools import mask as mask_util
 from pycocotools.coco import COCO
 
 from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.errors import UsageError
 from mmnasfpn.prediction import outputs
+from mmnasfpn.prediction.coco import coco_results
 from mmnasfpn.prediction.inputs import Source
 from mmnasfpn.prediction.run import predict_files
 from tests.conftest import run_tool_here
@@ -156,6 +159,23 @@ def test_coco_results_are_those_of_a_test(run, tiny, tmp_path):
         x, y, width, height = np.array([entry['bbox'] for entry in entries]).T
         np.testing.assert_allclose(np.stack([x, y, x + width, y + height], 1), instances['bboxes'],
                                    atol=1e-3)
+
+
+def test_masks_are_written_as_coco_has_them(predictor, picture, tmp_path):
+    prediction = next(iter(predictor([picture])))
+    masks = np.random.default_rng(0).random((len(prediction.scores), 128, 128)) < 0.5
+    instances = prediction.instances.clone()
+    instances.masks = torch.from_numpy(masks)
+    prediction = dataclasses.replace(prediction, instances=instances)
+    with (coco_results(tmp_path / 'r.json', [1, 2, 3]) as write,
+          outputs.json_lines(tmp_path / 'r.jsonl') as write_line):
+        write(prediction)
+        write_line(prediction)
+    entries = json.loads((tmp_path / 'r.json').read_text())
+    detections = json.loads((tmp_path / 'r.jsonl').read_text())['detections']
+    for mask, entry, detection in zip(masks, entries, detections, strict=True):
+        assert (mask_util.decode(entry['segmentation']) == mask).all()
+        assert detection['mask'] == entry['segmentation']
 
 
 def test_ids_are_running_numbers_and_those_of_the_configs_categories(run, tiny, tmp_path, picture):
