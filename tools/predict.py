@@ -61,7 +61,8 @@ def main() -> None:
         calibration=args.calibration, trust_checkpoint=args.trust_checkpoint,
         speed=Speed(args.dtype, args.channels_last, args.fuse, args.compile))
     console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
-    console.print(f'{report.num_images} images in {report.seconds:.1f} s, '
+    images = 'image' if report.num_images == 1 else 'images'
+    console.print(f'{report.num_images} {images} in {report.seconds:.1f} s, '
                   f'{report.num_images / max(report.seconds, 1e-9):.1f} images/s')
     if report.num_left_out:
         console.print(f'{report.num_left_out} inputs that {args.ann_file} does not have are left out')

@@ -75,7 +75,8 @@ def _detect(cfg: Config, image_size: tuple[int, int]) -> Callable[[], Any]:
     detector: Any = MODELS.build(cfg.model)
     detector.train(False)
     # Random scores would all go into NMS, more of one model than of another.
-    detector.bbox_head.test_cfg.score_thr = 1.0
+    last = detector.roi_head if hasattr(detector, 'roi_head') else detector.bbox_head
+    last.test_cfg.score_thr = 1.0
     rows, columns = _padded(cfg, image_size)
     sample = DetDataSample(metainfo=dict(img_shape=image_size, ori_shape=image_size,
                                          batch_input_shape=(rows, columns), scale_factor=(1.0, 1.0)))
