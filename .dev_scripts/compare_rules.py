@@ -5,11 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from mmnasfpn._files import write_json, write_text
 from mmnasfpn._markdown import write_markdown
-from mmnasfpn.benchmark.seeds import draw_seeds, to_markdown, train_seeds
+from mmnasfpn.benchmark.seeds import draw_seeds, show_progress, to_markdown, train_seeds
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
     markdown_file,
@@ -22,6 +21,7 @@ from mmnasfpn.engine.config import find_config
 
 #: The part of a Markdown file that the table replaces.
 RULES_PART = 'rules'
+#: The last are those of mmdet_rules, which imports PyTorch.
 RULES = ('authors', 'mmdet', 'average-gate', 'swapped-gate', 'swapped-average-gate', 'coarser-convs',
          'conv-bias', 'resampling')
 
@@ -64,11 +64,7 @@ def main() -> None:
                for rule in args.rules]
     console = Console()
     trained = train_seeds(configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
-    runs = []
-    for run in track(trained, 'Training', total=len(configs) * len(args.seeds), console=console):
-        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
-        runs.append(run)
-    runs.sort(key=lambda run: (args.rules.index(run.config), run.seed))
+    runs = show_progress(trained, configs, len(configs) * len(args.seeds), console)
     table = to_markdown(runs, baseline='authors')
     console.print(table, markup=False, soft_wrap=True)
     if args.json:

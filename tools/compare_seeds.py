@@ -5,11 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import check_markdown, write_markdown
-from mmnasfpn.benchmark.costs import measure_costs
 from mmnasfpn.benchmark.seeds import (
     GENOTYPES_PART,
     SEEDS_PART,
@@ -17,6 +15,7 @@ from mmnasfpn.benchmark.seeds import (
     RunError,
     draw_seeds,
     read_seeds,
+    show_progress,
     to_markdown,
     train_seeds,
     write_children,
@@ -107,9 +106,10 @@ def main() -> None:
     args = parse_args()
     console = Console()
     runs = finished_runs(args) if args.no_train else train(args, console)
-    runs.sort(key=lambda run: ([Path(c).stem for c in args.configs].index(run.config), run.seed))
-    costs = (measure_costs(args.configs, tuple(args.costs), cfg_options=args.overrides)
-             if args.costs else None)
+    costs = None
+    if args.costs:
+        from mmnasfpn.benchmark.costs import measure_costs
+        costs = measure_costs(args.configs, tuple(args.costs), cfg_options=args.overrides)
     table = to_markdown(runs, costs, args.baseline)
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
@@ -124,13 +124,8 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace, console: Console) -> list[Run]:
-    runs = []
-    for run in track(
-            train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options),
-            'Training', total=len(args.configs) * len(args.seeds), console=console):
-        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
-        runs.append(run)
-    return runs
+    trained = train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
+    return show_progress(trained, args.configs, len(args.configs) * len(args.seeds), console)
 
 
 def finished_runs(args: argparse.Namespace) -> list[Run]:

@@ -1,7 +1,6 @@
 """What detectors cost: parameters, FLOPs, and their latency, measured against each other."""
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn.analysis.complexity import count_complexity
 from mmnasfpn.benchmark.measure import measure
+from mmnasfpn.benchmark.seeds import Cost
 from mmnasfpn.engine.config import load_config
-
-COST_COLUMNS = ('params, M', 'FLOPs, B', 'latency, ms')
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a detector costs for one image.
-
-    Args:
-        params (int): Number of parameters.
-        flops (int): Floating point operations, 2 for each multiply-add, of backbone, neck and head.
-        milliseconds (float): Median time on the CPU, from the image as a tensor to its boxes, where none
-            is detected.
-    """
-
-    params: int
-    flops: int
-    milliseconds: float
-
-    def cells(self) -> tuple[str, str, str]:
-        """Return the cells of a table under ``COST_COLUMNS``."""
-        return f'{self.params / 1e6:.2f}', f'{self.flops / 1e9:.2f}', f'{self.milliseconds:.1f}'
 
 
 def measure_costs(configs: Sequence[str | os.PathLike[str]], image_size: tuple[int, int],

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from math import inf, isinf, sqrt
@@ -11,18 +11,22 @@ from pathlib import Path
 from statistics import mean, median, stdev
 
 from matplotlib.figure import Figure
-from scipy import stats
+from rich.console import Console
+from rich.progress import track
+from scipy.special import stdtrit
 
 import mmnasfpn
 from mmnasfpn._files import write_text
 from mmnasfpn._markdown import to_table
-from mmnasfpn.benchmark.costs import COST_COLUMNS, Cost
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.visualization.curves import read_log
 
 _TRAIN = Path(mmnasfpn.__file__).parent / '.mim/tools/train.py'
 #: The parts of a Markdown file that the tables replace.
 SEEDS_PART, GENOTYPES_PART = 'seeds', 'genotypes'
+
+#: What :class:`Cost` has for a table.
+COST_COLUMNS = ('params, M', 'FLOPs, B', 'latency, ms')
 
 
 class RunError(RuntimeError):
@@ -41,6 +45,26 @@ class Run:
     seed: int
     ap: float | None
     reason: str = ''
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a detector costs for one image.
+
+    Args:
+        params (int): Number of parameters.
+        flops (int): Floating point operations, 2 for each multiply-add, of backbone, neck and head.
+        milliseconds (float): Median time on the CPU, from the image as a tensor to its boxes, where none
+            is detected.
+    """
+
+    params: int
+    flops: int
+    milliseconds: float
+
+    def cells(self) -> tuple[str, str, str]:
+        """Return the cells of a table under ``COST_COLUMNS``."""
+        return f'{self.params / 1e6:.2f}', f'{self.flops / 1e9:.2f}', f'{self.milliseconds:.1f}'
 
 
 def write_children(config: str | os.PathLike[str], genotypes: Mapping[str, Genotype],
@@ -89,17 +113,35 @@ def train_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os
 
 def read_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os.PathLike[str],
                options: Sequence[str] = ()) -> list[Run]:
-    """Return the runs that :func:`train_seeds` has finished in a work dir; nothing is trained.
+    """Return the runs that :func:`train_seeds` has finished in a work dir, by config, then by seed.
 
     Raises:
         ValueError: If ``work_dir`` holds such a run with other options.
     """
     folders = [Path(work_dir) / Path(config).stem / f'seed_{seed}'
-               for seed in seeds for config in configs]
+               for config in configs for seed in sorted(seeds)]
     finished = [folder for folder in folders if (folder / 'run.json').is_file()]
     for folder in finished:
         _check_options(folder, list(options))
     return [Run(**json.loads((folder / 'run.json').read_text())) for folder in finished]
+
+
+def show_progress(runs: Iterable[Run], configs: Sequence[str], total: int,
+                  console: Console) -> list[Run]:
+    """Show runs as they end, and return them in the order of their configs and seeds.
+
+    Args:
+        runs (Iterable[Run]): The runs, as :func:`train_seeds` yields them.
+        configs (Sequence[str]): Paths of the configs.
+        total (int): How many runs there will be.
+        console (Console): Where to show them.
+    """
+    ended = []
+    for run in track(runs, 'Training', total=total, console=console):
+        console.print(f'{run.config}, seed {run.seed}: AP {run.ap} {run.reason}', markup=False)
+        ended.append(run)
+    names = [Path(config).stem for config in configs]
+    return sorted(ended, key=lambda run: (names.index(run.config), run.seed))
 
 
 def to_markdown(runs: Sequence[Run], costs: Mapping[str, Cost] | None = None,
@@ -161,7 +203,7 @@ def paired_difference(runs: Sequence[Run], config: str, baseline: str) -> tuple[
         return None
     if len(differences) == 1:
         return differences[0], inf
-    quantile = float(stats.t.ppf(0.975, len(differences) - 1))
+    quantile = float(stdtrit(len(differences) - 1, 0.975))
     return mean(differences), quantile * stdev(differences) / sqrt(len(differences))
 
 
