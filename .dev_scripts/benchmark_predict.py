@@ -4,7 +4,6 @@ The images are generated, of 640x480 pixels. Runs of the kinds alternate, of som
 is compared with the one before it. Peak memory is that of a process of its own.
 """
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+
+from mmnasfpn._files import write_json
+from mmnasfpn._markdown import to_table
 
 _NUM_DRAWN = 20  # images; the others are copies
 _NUM_ALIKE = 50  # images of one run
@@ -100,13 +103,13 @@ def main() -> None:
     cfg = load_config(args.config)
     if args.memory:
         run_tool(cfg, args.checkpoint, paths, args.batch_size, paints=False)
-        print(peak_memory())
+        print(peak_memory())  # for the process that asked
         return
     found = compare(cfg, args.checkpoint, paths, args.batch_size)
-    print(f'\n{args.images} images of 640x480, batches of {args.batch_size}\n')
-    print('| | images/s | of alone |\n| --- | ---: | ---: |')
-    for kind, values in found.items():
-        print(f"| {kind} | {values['rate']:.1f} | {values['of_alone']:.2f} |")
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(f'{args.images} images of 640x480, batches of {args.batch_size}')
+    console.print(to_table(('', 'images/s', 'of alone'), [
+        (kind, f"{values['rate']:.1f}", f"{values['of_alone']:.2f}") for kind, values in found.items()]))
     memory = {}
     for number in (args.images // 5, args.images):
         done = subprocess.run(
@@ -114,9 +117,9 @@ def main() -> None:
              '--images', str(number), '--batch-size', str(args.batch_size), '--memory'],
             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         memory[number] = float(done.stdout.splitlines()[-1])
-        print(f'{number} images: {memory[number]:.0f} MiB')
+        console.print(f'{number} images: {memory[number]:.0f} MiB')
     if args.json:
-        args.json.write_text(json.dumps(dict(speed=found, memory=memory), indent=1) + '\n')
+        write_json(args.json, dict(speed=found, memory=memory))
 
 
 if __name__ == '__main__':

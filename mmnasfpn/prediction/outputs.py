@@ -133,7 +133,7 @@ def _video(path: Path, prediction: Prediction) -> Iterator[Callable[[np.ndarray]
     try:
         yield write
         writer.release()
-        if count_frames(unfinished) < LEAST_PART * number:  # OpenCV's writer tells of no errors
+        if count_frames(unfinished) < LEAST_PART * number:  # OpenCV reports no error
             raise OSError(f'{path} cannot be written whole: is the disk full?')
         os.replace(unfinished, path)
     finally:
