@@ -15,9 +15,9 @@ from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.errors import UsageError
 from mmnasfpn.export import MAX_CANDIDATES, ExportableDetector, to_onnx
 from mmnasfpn.export.onnx_detector import METADATA
-from mmnasfpn.export.padding import fix_padding
 from mmnasfpn.export.to_onnx import check_installed
 from mmnasfpn.models.detectors import AnytimeDetector
+from mmnasfpn.models.padding import fix_padding
 from mmnasfpn.version import __version__
 
 #: Of the images with which a model of open sizes is made. PyTorch would take a size that is 1 for

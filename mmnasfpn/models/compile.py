@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from mmnasfpn.models.necks import PyramidNeck
+from mmnasfpn.models.padding import fix_padding
 
 #: What ``torch.compile`` takes as its mode with the backend ``'inductor'``.
 MODES = ('default', 'reduce-overhead', 'max-autotune')
@@ -58,6 +59,7 @@ def compile_networks(model: nn.Module, mode: str | None = None, dynamic: bool | 
     check_options(mode, dynamic, backend)
     _check_fits(model, backend)
     _configure(model)
+    fix_padding(model)
     networks = _networks_of(model) or [model]
     for network in networks:
         # nn.Module.compile would compile a module's hooks as well, and leave out those that come later.

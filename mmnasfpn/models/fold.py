@@ -9,6 +9,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mmnasfpn.models.padding import FixedPaddingConv2d
+
+#: Others do more than to convolve.
+_CONVOLUTIONS = (nn.Conv2d, Conv2d, Conv2dAdaptivePadding, FixedPaddingConv2d)
+
 
 def fold_norms(model: nn.Module) -> nn.Module:
     """Fold each batch normalisation into the convolution that it directly follows, in place.
@@ -30,8 +35,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         for conv_name, norm_name in list(_pairs(module)):
             conv, norm = getattr(module, conv_name), getattr(module, norm_name)
-            # Of other kinds, some do more than to convolve.
-            if type(conv) in (nn.Conv2d, Conv2d, Conv2dAdaptivePadding) and isinstance(norm, _BatchNorm):
+            if type(conv) in _CONVOLUTIONS and isinstance(norm, _BatchNorm):
                 # This copies it: other normalisations may share it.
                 module._modules[conv_name] = fuse_conv_bn_eval(conv, norm)
                 module._modules[norm_name] = nn.Identity()

@@ -186,6 +186,19 @@ def test_images_of_all_sizes_take_two_graphs_of_each_network(training, batches, 
         assert not told
 
 
+def test_a_backbone_that_pads_as_tensorflow_takes_all_sizes_by_two_graphs(told):
+    torch.manual_seed(0)
+    network = MobileNetV2(out_indices=(1,), conv_cfg=dict(type='Conv2dAdaptivePadding')).double()
+    counter = Counter()
+    other = compiled(network, backend=counter)
+    for size, graphs in (((33, 52), 1), ((64, 48), 2), ((47, 31), 2)):
+        inputs = [x.double() for x in maps(*size, 3)]
+        # The output, and the gradient of the image.
+        assert_same(step(other, inputs, True)[:2], step(network, inputs, True)[:2])
+        assert counter.graphs == graphs
+    assert not told
+
+
 class Cut(nn.Module):
     """Takes wide maps by another graph than narrow ones."""
 

@@ -12,7 +12,7 @@ import mmnasfpn.export.run
 from mmnasfpn.engine.config import load_config
 from mmnasfpn.export import to_onnx
 from mmnasfpn.export.onnx_detector import open_session
-from mmnasfpn.export.padding import fix_padding
+from mmnasfpn.models.padding import FixedPaddingConv2d, fix_padding
 from tests.conftest import REPO
 
 
@@ -22,7 +22,8 @@ def test_fixed_padding_computes_the_same_as_mmcvs(kernel, stride):
     for dilation, size in itertools.product([1, 2], [(8, 8), (7, 9), (10, 13), (1, 1), (2, 3)]):
         convs = nn.Sequential(Conv2dAdaptivePadding(4, 4, kernel, stride, 0, dilation, 2)).double()
         fixed = fix_padding(copy.deepcopy(convs))
-        assert isinstance(fixed[0], Conv2dAdaptivePadding) == ((kernel, stride) == (1, 2))  # no backbone
+        # No backbone has a kernel of 1 and a stride of 2.
+        assert isinstance(fixed[0], FixedPaddingConv2d) == ((kernel, stride) != (1, 2))
         x = torch.rand(2, 4, *size, dtype=torch.double)
         torch.testing.assert_close(fixed(x), convs(x))
 
@@ -49,5 +50,5 @@ def test_detectors_are_exported_with_fixed_padding_where_sizes_are_open(tmp_path
     for is_dynamic in (False, True):
         mmnasfpn.export.run.export_checkpoint(cfg, tmp_path / 'c.pth', tmp_path / 'm.onnx', (128, 128),
                                               is_dynamic=is_dynamic)
-    assert [any(isinstance(part, Conv2dAdaptivePadding) for part in module.modules())
+    assert [any(type(part) is Conv2dAdaptivePadding for part in module.modules())
             for module in exported] == [True, False]

@@ -1,0 +1,3 @@
+_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))

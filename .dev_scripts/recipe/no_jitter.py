@@ -1,0 +1,5 @@
+_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+
+load, annotate, _, _, *rest = _base_.train_pipeline
+resize = dict(type='mmdet.Resize', scale=_base_.image_size, keep_ratio=True)
+train_dataloader = dict(dataset=dict(pipeline=[load, annotate, resize, *rest]))
