@@ -60,6 +60,8 @@ def parse_args() -> argparse.Namespace:
                         help='write each run as JSON')
     parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the table, between the marks of a file that exists')
+    parser.add_argument('--part', metavar='NAME', help=f'of the marks ({SEEDS_PART}; with genotypes, '
+                                                       f'{GENOTYPES_PART})')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the runs')
     args = parser.parse_args()
     args.configs = [find_config(config) for config in args.configs]
@@ -72,12 +74,13 @@ def parse_args() -> argparse.Namespace:
     if len(set(args.seeds)) < len(args.seeds):
         parser.error('--seeds must be different numbers')
     args.overrides = None
-    args.part = GENOTYPES_PART if args.genotypes or args.random_genotypes else SEEDS_PART
+    has_genotypes = bool(args.genotypes or args.random_genotypes)
+    args.part = args.part or (GENOTYPES_PART if has_genotypes else SEEDS_PART)
     try:
         CfgOptions(['--cfg-options'], 'overrides')(parser, args, args.cfg_options)
         if args.markdown:
             check_markdown(args.markdown, args.part)
-        if args.part == GENOTYPES_PART:
+        if has_genotypes:
             args.configs = with_genotypes(args)
     except (ValueError, argparse.ArgumentError) as error:  # GenotypeError is a ValueError
         parser.error(str(error))

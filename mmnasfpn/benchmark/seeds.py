@@ -162,9 +162,9 @@ def to_markdown(runs: Sequence[Run], costs: Mapping[str, Cost] | None = None,
     for config, found in _found(runs).items():
         cells = {run.seed: _number(run.ap) for run in runs if run.config == config}
         middle = median(found) if found else None
-        spread = max(abs(ap - middle) for ap in found) if middle is not None else None
+        spread = _number(max(abs(ap - median(found)) for ap in found)) if len(found) > 1 else ''
         row = [config, *(costs[config].cells() if costs else ()),
-               *(cells.get(seed, '') for seed in seeds), _number(middle), _number(spread)]
+               *(cells.get(seed, '') for seed in seeds), _number(middle), spread]
         if baseline:
             row.append('' if config == baseline else _difference(runs, config, baseline))
         rows.append(row)

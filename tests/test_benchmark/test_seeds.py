@@ -104,7 +104,7 @@ def test_the_table_gives_the_median_and_the_farthest_from_it():
         '| config | seed 0 | seed 1 | seed 2 | median | farthest from it |',
         '| --- | ---: | ---: | ---: | ---: | ---: |',
         '| x | 0.500 | 0.560 | 0.520 | 0.520 | 0.040 |',
-        '| y | failed | 0.250 |  | 0.250 | 0.000 |',
+        '| y | failed | 0.250 |  | 0.250 |  |',
     ]
 
 
@@ -141,10 +141,10 @@ def test_the_picture_is_drawn(tmp_path):
 
 def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env):
     readme = tmp_path / 'README.md'
-    readme.write_text('before\n<!-- begin of the seeds -->\n<!-- end of the seeds -->\nafter\n')
+    readme.write_text('before\n<!-- begin of the tiny ones -->\n<!-- end of the tiny ones -->\nafter\n')
     run_python(REPO / 'tools/compare_seeds.py', tiny_config, '--seeds', 5, '--work-dir', tmp_path / 'w',
-               '--json', tmp_path / 's.json', '--markdown', readme, '--picture', tmp_path / 's.png',
-               '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
+               '--json', tmp_path / 's.json', '--markdown', readme, '--part', 'tiny ones',
+               '--picture', tmp_path / 's.png', '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
     (run,) = json.loads((tmp_path / 's.json').read_text())
     assert (run['config'], run['seed']) == ('tiny', 5) and 0 <= run['ap'] <= 1
     assert '| tiny | ' in readme.read_text() and readme.read_text().startswith('before\n')
@@ -166,9 +166,12 @@ def test_costs_are_those_of_the_overridden_config(train, tiny_config, tmp_path, 
 def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, monkeypatch):
     work_dir, calls = train
     (tmp_path / 'best.json').write_text(get_genotype('nasfpn').to_json())
+    readme = tmp_path / 'README.md'
+    readme.write_text('<!-- begin of the genotypes -->\n<!-- end of the genotypes -->\n')
     run_tool_here(monkeypatch, 'compare_seeds', tiny_config, '--genotypes', tmp_path / 'best.json',
                   'fpn', '--random-genotypes', 2, '--seeds', 0, 1, '--work-dir', work_dir, '--json',
-                  tmp_path / 's.json')
+                  tmp_path / 's.json', '--markdown', readme)
+    assert '| random_1 | ' in readme.read_text()
     names = ['best', 'fpn', 'random_0', 'random_1']
     runs = json.loads((tmp_path / 's.json').read_text())
     assert [(run['config'], run['seed']) for run in runs] == [(n, s) for n in names for s in (0, 1)]
