@@ -144,7 +144,8 @@ def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env
     readme.write_text('before\n<!-- begin of the tiny ones -->\n<!-- end of the tiny ones -->\nafter\n')
     run_python(REPO / 'tools/compare_seeds.py', tiny_config, '--seeds', 5, '--work-dir', tmp_path / 'w',
                '--json', tmp_path / 's.json', '--markdown', readme, '--part', 'tiny ones',
-               '--picture', tmp_path / 's.png', '--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', env=tool_env)
+               '--picture', tmp_path / 's.png', '--cfg-options', 'train_cfg.max_epochs=1',
+               'train_cfg.val_interval=1', env=tool_env)
     (run,) = json.loads((tmp_path / 's.json').read_text())
     assert (run['config'], run['seed']) == ('tiny', 5) and 0 <= run['ap'] <= 1
     assert '| tiny | ' in readme.read_text() and readme.read_text().startswith('before\n')
