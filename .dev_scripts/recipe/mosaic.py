@@ -1,4 +1,4 @@
-_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+_base_ = ['./gn.py']
 
 width, height = _base_.image_size
 load, annotate, _, _, *rest = _base_.train_pipeline

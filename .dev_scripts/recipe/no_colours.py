@@ -1,4 +1,4 @@
-_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+_base_ = ['./gn.py']
 
 train_dataloader = dict(dataset=dict(
     pipeline=[transform for transform in _base_.train_pipeline

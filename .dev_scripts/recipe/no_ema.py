@@ -1,3 +1,3 @@
-_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+_base_ = ['./gn.py']
 
 custom_hooks = [dict(type='mmdet.NumClassCheckHook')]

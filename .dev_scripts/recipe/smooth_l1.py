@@ -1,4 +1,4 @@
-_base_ = ['../../configs/nasfpn/retinanet_mobilenetv2_nasfpn-3x64_finetune_bccd.py']
+_base_ = ['./gn.py']
 
 model = dict(bbox_head=dict(
     reg_decoded_bbox=False,

@@ -9,5 +9,5 @@ model = dict(
         out_channels=64,
         num_outs=4,
         separable=True,
-        norm_cfg=_base_.group_norm),
+        norm_cfg=_base_.batch_norm),
     bbox_head=dict(in_channels=64, feat_channels=64))

@@ -8,4 +8,4 @@ model = dict(
         in_channels=[32, 96, 320],
         out_channels=64,
         num_outs=5,
-        norm_cfg=_base_.group_norm))
+        norm_cfg=_base_.batch_norm))
