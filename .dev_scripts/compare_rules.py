@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mmnasfpn._files import write_json, write_text
 from mmnasfpn._markdown import write_markdown
-from mmnasfpn.benchmark.seeds import draw_seeds, show_progress, to_markdown, train_seeds
+from mmnasfpn.benchmark.seeds import draw_seeds, read_seeds, show_progress, to_markdown, train_seeds
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
     markdown_file,
@@ -35,6 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=output_folder, default='work_dirs/rules',
                         help='where the runs are; the same command goes on with them (%(default)s)')
     parser.add_argument('--jobs', type=whole_number(1), default=1, help='how many run at a time (1)')
+    parser.add_argument('--no-train', action='store_true',
+                        help='train nothing: show the runs that are finished')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='override settings, as a.b=value')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write each run as JSON')
@@ -63,8 +65,11 @@ def main() -> None:
     configs = [write_config(find_config(args.config), rule, args.work_dir / 'configs')
                for rule in args.rules]
     console = Console()
-    trained = train_seeds(configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
-    runs = show_progress(trained, configs, len(configs) * len(args.seeds), console)
+    if args.no_train:
+        runs = read_seeds(configs, args.seeds, args.work_dir, args.cfg_options)
+    else:
+        trained = train_seeds(configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
+        runs = show_progress(trained, configs, len(configs) * len(args.seeds), console)
     table = to_markdown(runs, baseline='authors')
     console.print(table, markup=False, soft_wrap=True)
     if args.json:
