@@ -108,7 +108,8 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     args = parse_args()
     console = Console()
-    runs = finished_runs(args) if args.no_train else train(args, console)
+    runs = (read_seeds(args.configs, args.seeds, args.work_dir, args.cfg_options) if args.no_train
+            else train(args, console))
     costs = None
     if args.costs:
         from mmnasfpn.benchmark.costs import measure_costs
@@ -129,14 +130,6 @@ def main() -> None:
 def train(args: argparse.Namespace, console: Console) -> list[Run]:
     trained = train_seeds(args.configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
     return show_progress(trained, args.configs, len(args.configs) * len(args.seeds), console)
-
-
-def finished_runs(args: argparse.Namespace) -> list[Run]:
-    runs = read_seeds(args.configs, args.seeds, args.work_dir, args.cfg_options)
-    if not runs:
-        raise RunError(f'{args.work_dir} has no finished run of these configs and seeds: leave out '
-                       '--no-train to train them')
-    return runs
 
 
 if __name__ == '__main__':

@@ -116,11 +116,15 @@ def read_seeds(configs: Sequence[str], seeds: Sequence[int], work_dir: str | os.
     """Return the runs that :func:`train_seeds` has finished in a work dir, by config, then by seed.
 
     Raises:
+        RunError: If there is none.
         ValueError: If ``work_dir`` holds such a run with other options.
     """
     folders = [Path(work_dir) / Path(config).stem / f'seed_{seed}'
                for config in configs for seed in sorted(seeds)]
     finished = [folder for folder in folders if (folder / 'run.json').is_file()]
+    if not finished:
+        raise RunError(f'{work_dir} has no finished run of these configs and seeds: leave out '
+                       '--no-train to train them')
     for folder in finished:
         _check_options(folder, list(options))
     return [Run(**json.loads((folder / 'run.json').read_text())) for folder in finished]

@@ -11,6 +11,7 @@ from mmnasfpn.benchmark import seeds as module
 from mmnasfpn.benchmark.costs import measure_costs
 from mmnasfpn.benchmark.seeds import (
     Run,
+    RunError,
     draw_seeds,
     paired_difference,
     read_seeds,
@@ -88,6 +89,8 @@ def test_finished_runs_are_read_without_training(train):
     assert len(calls()) == 2
     with pytest.raises(ValueError, match=r"seed_0 was trained with \[\], but .* \['k=1'\]"):
         read_seeds(['a/x.py'], [0], work_dir, ['k=1'])
+    with pytest.raises(RunError, match='no finished run of these .* leave out --no-train'):
+        read_seeds(['b/y.py'], [7], work_dir)
 
 
 def test_other_options_are_not_mixed_with_what_is_there(train):
