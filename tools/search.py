@@ -53,6 +53,8 @@ def parse_args() -> argparse.Namespace:
                              'Ray, as many as fit)')
     parser.add_argument('--evaluator', choices=EVALUATORS, default='local',
                         help='run trials on this machine or on a Ray cluster (%(default)s)')
+    parser.add_argument('--start', nargs='+', default=[], metavar='GENOTYPE',
+                        help='evaluate these first: names, e.g. nasfpn, or .json files')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
     parser.add_argument('--storage', metavar='URL',
                         help='of Optuna, e.g. postgresql://user@host/name or journal:PATH (search.db in '
@@ -73,6 +75,10 @@ def parse_args() -> argparse.Namespace:
                         help='write the results as JSON')
     args = parser.parse_args()
     args.resources = dict(args.resources or {}) or None
+    starts = {Path(genotype).stem: genotype for genotype in args.start}
+    if len(starts) < len(args.start):
+        parser.error(f'--start: two of {args.start} have the same name')
+    args.start = starts
     return args
 
 

@@ -32,11 +32,13 @@ from mmnasfpn.search.template import context_for_gpus, environment, start_templa
 
 
 class Outcome(NamedTuple):
-    """What became of a trial: its reward, or None and the reason why it failed."""
+    """What became of a trial: its reward, or None and the reason why it failed; and what it cost."""
 
     number: int
     reward: float | None
     reason: str = ''
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all its processors
 
 
 class Evaluator(ABC):
@@ -175,20 +177,18 @@ class LocalEvaluator(Evaluator):
 
     def _end(self, number: int, trial: _Trial) -> Outcome:
         """Return what became of a trial that has answered or ended, or is out of time."""
-        reward, reason = None, ''
+        answer = None
         if trial.connection.poll():
             with suppress(EOFError):
-                reward, reason = trial.connection.recv()
+                answer = trial.connection.recv()
         elif trial.process.is_alive():
             trial.kill()
-            reason = self._over_time
+            answer = (None, self._over_time)
         trial.process.join(_ENDING)
         trial.kill()
-        if reward is None and not reason:  # it ended without an answer
-            reason = _how_it_ended(trial.process.exitcode)
         trial.connection.close()
         del self._running[number]
-        return Outcome(number, reward, reason)
+        return Outcome(number, *(answer or (None, _how_it_ended(trial.process.exitcode))))
 
     def close(self) -> None:
         """Kill what is running."""
@@ -268,14 +268,13 @@ class RayEvaluator(Evaluator):
         for task in done:
             number, work_dir = self._running.pop(task)
             try:
-                reward, reason = self._ray.get(task)
+                answer = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
                 hung = work_dir / _HUNG
                 has_hung = hung.is_file() and hung.stat().st_size > 0
                 first_line = str(error).strip().partition('\n')[0]
-                reward, reason = None, (self._over_time if has_hung
-                                        else f'{type(error).__name__}: {first_line}')
-            outcomes.append(Outcome(number, reward, reason))
+                answer = (None, self._over_time if has_hung else f'{type(error).__name__}: {first_line}')
+            outcomes.append(Outcome(number, *answer))
         return outcomes
 
     def close(self) -> None:
@@ -347,7 +346,7 @@ def _end_with_parent() -> None:
 
 
 def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
-                    working_dir: str, trial_timeout: float | None) -> tuple[float | None, str]:
+                    working_dir: str, trial_timeout: float | None) -> tuple[Any, ...]:
     """Evaluate a genotype: a task of Ray. Relative paths mean what they mean to the search."""
     if Path(working_dir).is_dir():
         os.chdir(working_dir)
@@ -365,18 +364,26 @@ def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,
             (work_dir / _HUNG).unlink()
 
 
-def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[float | None, str]:
-    """Return a reward, or why there is none."""
+def _evaluate(reward: Reward, genotype: Genotype, work_dir: Path) -> tuple[Any, ...]:
+    """Return what makes an outcome, but for the number of the trial."""
+    start, cpu_start = time.monotonic(), _cpu_seconds()
+    value, reason = None, ''
     try:
         if reward.cfg.get('custom_imports'):
             import_modules_from_strings(**reward.cfg.custom_imports)
         value = float(reward(genotype, work_dir))
+        if not math.isfinite(value):
+            value, reason = None, f'the reward is {value}, but must be a finite number'
     except Exception as error:
         traceback.print_exc()
-        return None, f'{type(error).__name__}: {error}'
-    if not math.isfinite(value):
-        return None, f'the reward is {value}, but must be a finite number'
-    return value, ''
+        reason = f'{type(error).__name__}: {error}'
+    return value, reason, time.monotonic() - start, _cpu_seconds() - cpu_start
+
+
+def _cpu_seconds() -> float:
+    """Return the seconds of all processors that this process used, and those that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _how_it_ended(exit_code: int | None) -> str:

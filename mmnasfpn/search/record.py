@@ -20,6 +20,7 @@ from mmnasfpn.search.trials import (
     REASON,
     RETRY_OF,
     REUSED_FROM,
+    START,
     is_whole,
 )
 
@@ -130,6 +131,26 @@ class Record:
         """Draw a trial."""
         if isinstance(self.study.sampler, ControllerSampler):
             return self._begin(*self.study.sampler.draw(self.trials))
+        return self._ask()
+
+    def start(self, name: str, genotype: Genotype) -> Attempt:
+        """Make a trial of a genotype that was given."""
+        params = self._params(genotype)
+        if isinstance(self.study.sampler, ControllerSampler):
+            return self._begin(params, {}, {START: name})  # without a policy it does not learn from it
+        self.study.enqueue_trial(params, {START: name})
+        return self._ask()
+
+    def has_started(self, name: str, genotype: Genotype) -> bool:
+        """Say whether there is a trial of a genotype that was given by this name."""
+        params = self._params(genotype)
+        return any(trial.user_attrs.get(START) == name and trial.params == params
+                   for trial in self.trials)
+
+    def _params(self, genotype: Genotype) -> dict[str, int]:
+        return dict(zip(self._distributions, self.space.encode(genotype), strict=True))
+
+    def _ask(self) -> Attempt:
         trial = self.study.ask(self._distributions)
         genotype = self.genotype(trial.params)
         architecture = architecture_hash(genotype)
@@ -137,8 +158,19 @@ class Record:
         trial.set_user_attr(ARCHITECTURE, architecture)
         return Attempt(trial.number, genotype, architecture)
 
-    def complete(self, number: int, reward: float, evaluated: int | None = None) -> None:
-        """Complete a trial, whose architecture was evaluated in a trial ``evaluated``, if not in it."""
+    def complete(self, number: int, reward: float, evaluated: int | None = None,
+                 costs: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Complete a trial.
+
+        Args:
+            number (int): Its number.
+            reward (float): Its reward.
+            evaluated (int | None): Number of the trial that evaluated its architecture. Defaults to
+                None: itself.
+            costs (Mapping): What the evaluation cost, by the names of the attributes.
+        """
+        for key, value in costs.items():
+            self._set(number, key, value)
         if evaluated not in (None, number):
             self._set(number, REUSED_FROM, evaluated)
         self.study.tell(number, reward)
@@ -151,8 +183,8 @@ class Record:
     def retry(self, trial: FrozenTrial) -> Attempt:
         """Make another trial of a failed one's actions, running, and return it."""
         # The sampler's attributes tell it how the actions were drawn.
-        return self._begin(trial.params, trial.system_attrs, {
-            RETRY_OF: trial.number, FAILURES: trial.user_attrs.get(FAILURES, 0)})
+        attrs = {key: trial.user_attrs[key] for key in (FAILURES, START) if key in trial.user_attrs}
+        return self._begin(trial.params, trial.system_attrs, {RETRY_OF: trial.number, **attrs})
 
     def genotype(self, params: Mapping[str, Any]) -> Genotype:
         """Return the genotype of a whole trial's parameters."""

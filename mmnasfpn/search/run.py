@@ -4,8 +4,10 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmengine.config import Config
@@ -13,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_text
-from mmnasfpn.genotypes import get_genotype
+from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.search.evaluators import Evaluator, Outcome, make_evaluator
 from mmnasfpn.search.lock import only_one
 from mmnasfpn.search.progress import Progress
@@ -24,7 +26,7 @@ from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import storage_of
-from mmnasfpn.search.trials import REUSED_FROM
+from mmnasfpn.search.trials import CPU_SECONDS, REUSED_FROM, SECONDS
 
 #: Number of trials where neither the settings nor the config say it: about the paper's (Figure 5).
 NUM_TRIALS = 8000
@@ -65,6 +67,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
     num_trials = settings.num_trials or cfg.get('num_trials', NUM_TRIALS)
     check_whole_number('num_trials', num_trials, 1)
     space = space_of(cfg)
+    starts = _starts(settings, space, num_trials)
     reward = build_reward(cfg, space)
     make_sampler(settings.sampler, space, settings.seed, 0, cfg.get('controller'))  # refuses a misfit
     reward.check()
@@ -77,7 +80,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record.study.sampler = make_sampler(
             settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
             owner if settings.storage else '')
-        return _Search(record, evaluator, num_trials, work_dir, settings).run()
+        return _Search(record, evaluator, num_trials, work_dir, settings, starts).run()
 
 
 def space_of(cfg: Config) -> SearchSpace:
@@ -94,6 +97,20 @@ def space_of(cfg: Config) -> SearchSpace:
         return SearchSpace(**arguments)
     except TypeError as error:
         raise ValueError(f'search_space: {error}') from None
+
+
+def _starts(settings: SearchSettings, space: SearchSpace, num_trials: int) -> dict[str, Genotype]:
+    """Return the genotypes to start from, by their names."""
+    starts = {name: get_genotype(given) for name, given in settings.start.items()}
+    for name, genotype in starts.items():
+        try:
+            space.encode(genotype)
+        except ValueError as error:
+            raise ValueError(f'start: {name!r} cannot be evaluated: {error}') from None
+    if len(starts) > num_trials:
+        raise ValueError(f'start has {len(starts)} genotypes, but num_trials is {num_trials}: make it '
+                         'more, for those that are drawn come after them')
+    return starts
 
 
 def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:
@@ -118,7 +135,7 @@ class _Search:
     """The loop: draw, evaluate, record."""
 
     def __init__(self, record: Record, evaluator: Evaluator, num_trials: int, work_dir: Path,
-                 settings: SearchSettings) -> None:
+                 settings: SearchSettings, starts: Mapping[str, Genotype]) -> None:
         self.record = record
         self.evaluator = evaluator
         self.num_trials = num_trials
@@ -129,6 +146,7 @@ class _Search:
         self.start = self.noted = time.monotonic()
         self.running: dict[int, Attempt] = {}
         self.to_retry: list[FrozenTrial] = []
+        self.to_start = dict(starts)
         self.waiting: dict[str, list[Attempt]] = {}  # for the reward of a running trial, by architecture
         self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
         self.num_given_up_now = 0  # in this run
@@ -187,7 +205,18 @@ class _Search:
                 self._read_record()
             if self._num_over() + len(self.running) + num_waiting >= self.num_trials:
                 return
-            self._begin(self.record.retry(self.to_retry.pop(0)) if self.to_retry else self.record.draw())
+            self._begin(self._next())
+
+    def _next(self) -> Attempt:
+        """Make a trial: of a draw that failed, of a genotype to start from, or of a new draw."""
+        if self.to_retry:
+            return self.record.retry(self.to_retry.pop(0))
+        while self.to_start:
+            name = next(iter(self.to_start))
+            genotype = self.to_start.pop(name)
+            if not self.record.has_started(name, genotype):
+                return self.record.start(name, genotype)
+        return self.record.draw()
 
     def _begin(self, attempt: Attempt) -> None:
         """Evaluate an attempt, or give it the reward of one of the same architecture."""
@@ -205,14 +234,16 @@ class _Search:
         waiting = self.waiting.pop(attempt.architecture, [])
         if outcome.reward is not None:
             self.evaluated[attempt.architecture] = (attempt.number, outcome.reward)
-            self._complete(attempt, attempt.number, outcome.reward)
+            self._complete(attempt, attempt.number, outcome.reward, {
+                SECONDS: outcome.seconds, CPU_SECONDS: outcome.cpu_seconds})
         else:
             self._fail(attempt, outcome.reason)
         for other in waiting:
             self._begin(other)
 
-    def _complete(self, attempt: Attempt, evaluated: int, reward: float) -> None:
-        self.record.complete(attempt.number, reward, evaluated)
+    def _complete(self, attempt: Attempt, evaluated: int, reward: float,
+                  costs: Mapping[str, float] = MappingProxyType({})) -> None:
+        self.record.complete(attempt.number, reward, evaluated, costs)
         self.num_completed += 1
         self.progress.complete(reward, attempt.architecture)
         if self.best is None or reward > self.best:

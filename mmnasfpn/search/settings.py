@@ -1,7 +1,8 @@
 """The settings of a search, without what runs it: a command line reads them at once."""
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from mmnasfpn._checks import check_whole_number
 
@@ -32,6 +33,8 @@ class SearchSettings:
         max_retries (int): How often a failed trial is tried again before it is given up.
         ray_address (str | None): As for :class:`mmnasfpn.search.evaluators.RayEvaluator`.
         resources (Mapping | None): As for :class:`mmnasfpn.search.evaluators.RayEvaluator`.
+        start (Mapping): Genotypes to evaluate first, as :func:`mmnasfpn.genotypes.get_genotype` takes
+            them, by the names that pictures show. Defaults to none.
         trial_timeout (float | None): Seconds after which a trial is killed, which counts as a failure.
             Defaults to None: no limit. Ignored for a reward that needs no process.
 
@@ -50,6 +53,7 @@ class SearchSettings:
     ray_address: str | None = None
     resources: Mapping[str, float] | None = None
     trial_timeout: float | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value, choices in (('evaluator', self.evaluator, EVALUATORS),

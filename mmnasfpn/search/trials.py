@@ -15,6 +15,10 @@ FAILURES = 'failures'
 REASON = 'reason'
 #: Number of the trial of the same architecture whose reward it has.
 REUSED_FROM = 'reused_from'
+#: Name of the genotype that it was given to start from, in place of a draw.
+START = 'start'
+#: Seconds that its evaluation took, and those of all its processors.
+SECONDS, CPU_SECONDS = 'seconds', 'cpu_seconds'
 
 
 def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:
@@ -23,16 +27,17 @@ def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:
 
 
 def is_draw(trial: FrozenTrial, num_decisions: int) -> bool:
-    """Say whether a trial was drawn, or is being drawn: not the retry of another, not cut before."""
+    """Say whether a trial was drawn, or is being drawn: not given, not a retry, not cut before."""
     was_cut = (trial.state is TrialState.FAIL and REASON in trial.user_attrs
                and not is_whole(trial, num_decisions))
-    return RETRY_OF not in trial.user_attrs and not was_cut
+    return not {RETRY_OF, START} & trial.user_attrs.keys() and not was_cut
 
 
 def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) -> int:
     """Return how many draws there were before a trial.
 
-    That is its number, less the trials before it that repeat a draw or were interrupted while they were
-    drawn. So a search that was killed and continued draws what it would have drawn without.
+    That is its number, less the trials before it that were given, repeat a draw or were interrupted
+    while they were drawn. So a search that was killed and continued draws what it would have drawn
+    without, and so does one that has genotypes to start from before it learns of them.
     """
     return number - sum(trial.number < number and not is_draw(trial, num_decisions) for trial in trials)
