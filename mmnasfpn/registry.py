@@ -19,7 +19,7 @@ def _child(parent: root.Registry, *locations: str) -> root.Registry:
 
 # What this package adds to.
 DATASETS = _child(root.DATASETS, 'mmnasfpn.datasets')
-HOOKS = _child(root.HOOKS, 'mmnasfpn.engine.hooks')
+HOOKS = _child(root.HOOKS, 'mmnasfpn.engine.hooks', 'mmnasfpn.search.supernet')
 MODELS = _child(root.MODELS, 'mmnasfpn.models.necks', 'mmnasfpn.models.backbones',
                 'mmnasfpn.models.dense_heads', 'mmnasfpn.models.detectors', 'mmnasfpn.export')
 

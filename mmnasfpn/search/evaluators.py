@@ -2,12 +2,10 @@
 import faulthandler
 import logging
 import math
-import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -26,6 +24,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype
+from mmnasfpn.search.processes import end_with_parent, kill_group
 from mmnasfpn.search.rewards import Reward
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.template import context_for_gpus, environment, start_template
@@ -114,14 +113,6 @@ class _Trial(NamedTuple):
     gpu: str | None
     start: float
 
-    def kill(self) -> None:
-        """Kill the process, if it lives, and those that it started: they are a process group."""
-        if self.process.is_alive():
-            with suppress(ProcessLookupError):  # it has not made the group yet
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.join()
-
 
 class LocalEvaluator(Evaluator):
     """Evaluates each genotype in a process of its own on this machine, on one GPU where there are some.
@@ -141,9 +132,12 @@ class LocalEvaluator(Evaluator):
         super().__init__(reward, num_workers, trial_timeout)
         self._gpus: list[str | None] = [*visible_gpus()] or [None]
         self._num_threads = max(1, _num_cores() // num_workers)
-        self._reward = pickle.dumps(reward)  # a trial opens it once it is on its GPU
         self._template = start_template([type(reward).__module__, *_custom_imports(reward)])
         self._running: dict[int, _Trial] = {}
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return pickle.dumps(self.reward)  # a trial opens it once it is on its GPU
 
     @cached_property
     def _context(self) -> Any:
@@ -155,7 +149,7 @@ class LocalEvaluator(Evaluator):
         gpu = min(self._gpus, key=num_running.__getitem__)
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=_work, args=(theirs, self._reward, genotype, work_dir, self._num_threads, gpu))
+            target=_work, args=(theirs, self._pickled, genotype, work_dir, self._num_threads, gpu))
         # For one that is no copy of the template, and looks for GPUs as it imports.
         with environment(**({} if gpu is None else {_VISIBLE: gpu})):
             process.start()
@@ -182,10 +176,10 @@ class LocalEvaluator(Evaluator):
             with suppress(EOFError):
                 answer = trial.connection.recv()
         elif trial.process.is_alive():
-            trial.kill()
+            kill_group(trial.process)
             answer = (None, self._over_time)
         trial.process.join(_ENDING)
-        trial.kill()
+        kill_group(trial.process)
         trial.connection.close()
         del self._running[number]
         return Outcome(number, *(answer or (None, _how_it_ended(trial.process.exitcode))))
@@ -193,7 +187,7 @@ class LocalEvaluator(Evaluator):
     def close(self) -> None:
         """Kill what is running."""
         for trial in self._running.values():
-            trial.kill()
+            kill_group(trial.process)
             trial.connection.close()
         self._running.clear()
 
@@ -235,8 +229,11 @@ class RayEvaluator(Evaluator):
         self._task: Any = task.options(
             num_cpus=needs.pop('CPU', 0), num_gpus=needs.pop('GPU', 0), resources=needs,
             max_retries=0)  # the search tries again, and counts
-        self._reward = self._ray.put(reward)
         self._running: dict[Any, tuple[int, Path]] = {}  # number and work dir
+
+    @cached_property
+    def _shared_reward(self) -> Any:
+        return self._ray.put(self.reward)
 
     def _connect(self, address: str | None, num_workers: int | None) -> None:
         try:
@@ -255,7 +252,7 @@ class RayEvaluator(Evaluator):
 
     def submit(self, number: int, genotype: Genotype, work_dir: Path) -> None:
         """Start the task."""
-        task = self._task.remote(self._reward, genotype, work_dir.absolute(), os.getcwd(),
+        task = self._task.remote(self._shared_reward, genotype, work_dir.absolute(), os.getcwd(),
                                  self.trial_timeout)
         self._running[task] = (number, work_dir)
 
@@ -324,8 +321,7 @@ def _custom_imports(reward: Reward) -> list[str]:
 def _work(connection: Connection, pickled_reward: bytes, genotype: Genotype, work_dir: Path,
           num_threads: int, gpu: str | None) -> None:
     """Evaluate a genotype: the process of a local worker."""
-    os.setpgid(0, 0)  # so that it can be killed with what it starts
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
     if gpu is not None:
         os.environ[_VISIBLE] = gpu  # CUDA looks once, when it is first used
@@ -336,13 +332,6 @@ def _work(connection: Connection, pickled_reward: bytes, genotype: Genotype, wor
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
         connection.send(_evaluate(pickle.loads(pickled_reward), genotype, work_dir))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.killpg(0, signal.SIGKILL)
 
 
 def _evaluate_there(reward: Reward, genotype: Genotype, work_dir: Path,

@@ -86,7 +86,14 @@ class ProxyTask(Reward):
 
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
         """Return the metric of the trained detector."""
-        metrics = train_and_evaluate(self.cfg, genotype, work_dir, self.checked)
+        return self.metric_of(train_and_evaluate(self.cfg, genotype, work_dir, self.checked))
+
+    def metric_of(self, metrics: Mapping[str, float]) -> float:
+        """Return the metric among those of an evaluation.
+
+        Raises:
+            ValueError: If it is not among them.
+        """
         if metrics and self.metric not in metrics:
             raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
                              f"returns {', '.join(sorted(metrics))}")

@@ -25,6 +25,7 @@ from mmnasfpn.search.trials import (
 )
 
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
+_PREPARED = 'mmnasfpn:prepared'  # and what :meth:`Reward.prepare` returned
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
 _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clocks of other machines say
 
@@ -97,6 +98,16 @@ class Record:
     def trials(self) -> list[FrozenTrial]:
         """All trials, not to be changed."""
         return self.study.get_trials(deepcopy=False)
+
+    @property
+    def prepared(self) -> str:
+        """What the reward's preparation returned when the search began."""
+        return self.study.user_attrs.get(_PREPARED, '')
+
+    def note_prepared(self, prepared: str) -> None:
+        """Note what the reward's preparation returned."""
+        if prepared != self.prepared:
+            self.study.set_user_attr(_PREPARED, prepared)
 
     @property
     def seconds(self) -> float:

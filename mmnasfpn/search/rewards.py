@@ -2,6 +2,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -12,7 +13,8 @@ from mmnasfpn.registry import class_of
 from mmnasfpn.search.space import SearchSpace
 
 #: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
-REWARDS = Registry('reward', scope='mmnasfpn', locations=['mmnasfpn.search.proxy_task'])
+REWARDS = Registry('reward', scope='mmnasfpn', locations=[
+    'mmnasfpn.search.proxy_task', 'mmnasfpn.search.shared_weights'])
 
 
 class Reward(ABC):
@@ -35,6 +37,19 @@ class Reward(ABC):
 
     def check(self) -> None:  # noqa: B027
         """Raise a ValueError or FileNotFoundError if calls would fail; called once before a search."""
+
+    def prepare(self, work_dir: Path, before: str) -> str:
+        """Do what takes long, once, before the first call.
+
+        Args:
+            work_dir (Path): Of the search.
+            before (str): What this returned when the record was begun; '' for a new record.
+
+        Returns:
+            str: What rewards depend on besides the config, such as the hash of a file: a search does
+            not go on with another. Defaults to nothing.
+        """
+        return ''
 
     @abstractmethod
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:

@@ -77,6 +77,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record = Record(settings.storage or storage_of(work_dir), space,
                         _identity(cfg, space, settings), owner, settings.study_name)
         write_text(work_dir / 'config.py', cfg.pretty_text)
+        record.note_prepared(reward.prepare(work_dir, record.prepared))
         record.study.sampler = make_sampler(
             settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
             owner if settings.storage else '')

@@ -1,38 +1,43 @@
-"""Shared weights: a supernet is trained once, and genotypes are evaluated with its weights."""
+"""Supernets: detectors that hold the weights of all pyramids of a space."""
 import copy
 import hashlib
+import json
+import multiprocessing
 import os
 import random
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.registry import HOOKS, MODELS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmnasfpn._checks import check_whole_number
-from mmnasfpn.checkpoints.fit import state_dict_of
-from mmnasfpn.checkpoints.safe import load_checkpoint
-from mmnasfpn.engine.run import build_runner, train
+from mmnasfpn._files import write_text
+from mmnasfpn.checkpoints.fit import load_weights, state_dict_of, unwrapped
+from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
+from mmnasfpn.engine.preflight.data_config import leaves
+from mmnasfpn.engine.run import train
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.proxy_task import ProxyTask, with_genotype
-from mmnasfpn.search.rewards import REWARDS, nas_fpn_of
+from mmnasfpn.registry import HOOKS
+from mmnasfpn.search.processes import end_with_parent, kill_group
+from mmnasfpn.search.rewards import nas_fpn_of
 from mmnasfpn.search.space import SearchSpace
 
+_TRAINED_FOR = 'mmnasfpn:supernet'  # in the meta data of a checkpoint
+_HOOK = 'mmnasfpn.SampleGenotypeHook'
 
-@HOOKS.register_module('mmnasfpn.SampleGenotypeHook', force=True)
+
+@HOOKS.register_module()
 class SampleGenotypeHook(Hook):
     """Train a supernet: run another pyramid of the space at each step, each as likely.
 
-    The pyramid of a step depends on the seed and the step alone: it is the same in all processes, and in
-    a training that was stopped and goes on.
+    The pyramid of a step follows from the seed and the step alone: it is the same in all processes, and
+    in a training that was stopped and goes on. Checkpoints say what they were trained for.
 
     Args:
         space (Mapping): Arguments of :class:`SearchSpace`.
@@ -43,92 +48,115 @@ class SampleGenotypeHook(Hook):
         self.space = SearchSpace(**space)
         self.seed = seed
 
+    def genotype(self, step: int) -> Genotype:
+        """Return the pyramid of a step."""
+        return self.space.sample(random.Random(f'{self.seed} {step}'))
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Draw the pyramid of the step."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.neck.set_genotype(self.space.sample(random.Random(f'{self.seed} {runner.iter}')))
+        """Give the neck the pyramid of the step."""
+        unwrapped(runner.model).neck.set_genotype(self.genotype(runner.iter))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note what the supernet is trained for."""
+        checkpoint['meta'][_TRAINED_FOR] = json.dumps(_trained_for(runner.cfg))
 
 
-@REWARDS.register_module()
-class SharedWeights(ProxyTask):
-    """Evaluate a pyramid with the weights of a supernet, without training it.
-
-    The supernet holds, for each stack and cell, one convolution that serves every choice of inputs,
-    level and op. It is trained once, before the first trial, by the schedule of the config. A trial takes
-    the weights of its pyramid, measures the statistics of its batch normalisation anew, as they depend on
-    the pyramid, and returns a metric of the held-out images
-    (`Guo et al., 2020 <https://arxiv.org/abs/1904.00420>`_).
+def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any]) -> Config:
+    """Return the config that trains the supernet of a search.
 
     Args:
-        metric (str): Name of the metric. Defaults to ``'coco/bbox_mAP'``, the AP.
-        checkpoint (str | PathLike | None): A supernet that was trained for this config and space.
-            Defaults to None: one is trained, in the folder ``supernet`` of the search's work dir.
-        num_batches (int): Training batches from which statistics are measured. Defaults to 8.
-        supernet (Mapping): What the training of the supernet has different from the config, e.g.
-            ``dict(train_cfg=dict(max_epochs=24))``. Defaults to nothing.
+        cfg (Config): The config of the search.
+        space (SearchSpace): What is searched.
+        changes (Mapping): What else differs from that config, e.g.
+            ``dict(train_cfg=dict(max_epochs=24))``.
     """
-
-    def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP',
-                 checkpoint: str | os.PathLike[str] | None = None, num_batches: int = 8,
-                 supernet: Mapping[str, Any] | None = None) -> None:
-        super().__init__(cfg, space, metric)
-        check_whole_number('reward: num_batches', num_batches, 1)
-        self.num_batches = num_batches
-        self.checkpoint = checkpoint
-        self.supernet_cfg = supernet_config(cfg, space)
-        self.supernet_cfg.merge_from_dict(dict(supernet or {}))
-
-    def prepare(self, work_dir: Path) -> None:
-        """Train the supernet, or go on with its training, unless there is one."""
-        if self.checkpoint is None:
-            self.checkpoint = train_supernet(self.supernet_cfg, work_dir / 'supernet')
-
-    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
-        """Return the metric of the detector of the shared weights."""
-        cfg = with_genotype(self.cfg, genotype)
-        cfg.work_dir = str(work_dir)
-        cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'checkpoint': None}
-        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict_checkpoint=False,
-                              checked=self.checked)
-        copy_weights(self.load_supernet(), runner.model)
-        measure_statistics(runner.model, islice(runner.build_dataloader(cfg.train_dataloader),
-                                                self.num_batches))
-        metrics = runner.val()
-        return self.metric_of(metrics)
-
-    def load_supernet(self) -> nn.Module:
-        """Return the trained supernet's detector."""
-        init_default_scope(self.cfg.get('default_scope', 'mmdet'))
-        supernet = MODELS.build(self.supernet_cfg.model)
-        supernet.load_state_dict(state_dict_of(load_checkpoint(self.checkpoint)))
-        return supernet
-
-
-def supernet_config(cfg: Config, space: SearchSpace, seed: int = 0) -> Config:
-    """Return the config that trains the supernet of a search."""
     cfg = copy.deepcopy(cfg)
+    for key in ('search_space', 'reward', 'controller', 'num_trials'):
+        cfg.pop(key, None)
     neck = nas_fpn_of(cfg)
     neck.type = 'mmnasfpn.SuperNASFPN'
     neck.cell_levels = [list(space.levels_of(cell)) for cell in range(space.num_cells)]
-    neck.genotype = space.sample(random.Random(seed)).to_dict()
-    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()),
-                        dict(type='mmnasfpn.SampleGenotypeHook', space=space.to_dict(), seed=seed)]
+    neck.genotype = space.sample(random.Random(0)).to_dict()
+    # Few of a pyramid's weights are its own: they need no DropBlock.
+    neck.pop('dropblock_cfg', None)
+    hooks = [hook for hook in cfg.get('custom_hooks') or ()
+             if not str(hook.get('type')).endswith('DropBlockRampHook')]
+    cfg.custom_hooks = [*hooks, dict(type=_HOOK, space=space.to_dict())]
     cfg.find_unused_parameters = True  # norms of levels that a step does not use
+    cfg.merge_from_dict(dict(changes))
     return cfg
 
 
 def train_supernet(cfg: Config, work_dir: Path) -> Path:
-    """Train a supernet, or go on with its training; return its checkpoint."""
-    done = work_dir / 'supernet.txt'
-    if not done.is_file():
+    """Train a supernet in a process of its own, or go on with a training; return its checkpoint.
+
+    Its config is in the work dir too, so that another command, on several GPUs, may train it first.
+
+    Raises:
+        CheckpointError: If the work dir has a supernet of another config.
+        RuntimeError: If the training fails.
+    """
+    if (checkpoint := finished_supernet(work_dir, cfg)) is None:
         cfg = copy.deepcopy(cfg)
         cfg.work_dir = str(work_dir)
-        train(cfg, resume=(work_dir / 'last_checkpoint').is_file())
-        done.write_text((work_dir / 'last_checkpoint').read_text())
-    return Path(done.read_text().strip())
+        write_text(work_dir / 'config.py', cfg.pretty_text)
+        process = multiprocessing.get_context('spawn').Process(target=_train, args=(cfg.to_dict(),))
+        process.start()
+        try:
+            process.join()
+        finally:
+            kill_group(process)
+        checkpoint = finished_supernet(work_dir, cfg)
+        if checkpoint is None:
+            raise RuntimeError(f'the training of the supernet failed: its log is in {work_dir}. The same '
+                               'command goes on with it')
+    return checkpoint
 
 
-def copy_weights(supernet: nn.Module, detector: nn.Module) -> None:
+def finished_supernet(work_dir: Path, cfg: Config) -> Path | None:
+    """Return the checkpoint of a supernet whose training in a work dir has ended; None if it has not.
+
+    Raises:
+        CheckpointError: If the work dir has a supernet of another config.
+    """
+    last = work_dir / 'last_checkpoint'
+    if not last.is_file():
+        return None
+    checkpoint = Path(last.read_text().strip())
+    check_supernet(checkpoint, cfg)
+    meta = load_checkpoint(checkpoint)['meta']
+    epochs, steps = (cfg.train_cfg.get(key) for key in ('max_epochs', 'max_iters'))
+    is_finished = meta['epoch'] >= epochs if steps is None else meta['iter'] >= steps
+    return checkpoint if is_finished else None
+
+
+def check_supernet(path: str | os.PathLike[str], cfg: Config) -> None:
+    """Refuse a checkpoint of another supernet than a config's.
+
+    Raises:
+        CheckpointError: If it is of another space, data set or detector, or no supernet.
+    """
+    meta = load_checkpoint(path).get('meta') or {}
+    if _TRAINED_FOR not in meta:
+        raise CheckpointError(f'{os.fspath(path)} is no checkpoint of a supernet: give one that a search '
+                              'with shared weights has trained')
+    theirs, ours = json.loads(meta[_TRAINED_FOR]), _trained_for(cfg)
+    for key, what in dict(space='search space', data='data set', model='detector').items():
+        if differing := _difference(theirs[key], ours[key], key):
+            raise CheckpointError(
+                f'the supernet {os.fspath(path)} was trained for another {what}: {differing}. Give one '
+                'that was trained for this config, or none, so that one is trained')
+
+
+def load_supernet(cfg: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
+    """Return a trained supernet."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    supernet = MODELS.build(cfg.model)
+    load_weights(supernet, state_dict_of(load_checkpoint(checkpoint)))
+    return supernet
+
+
+def copy_weights(supernet: Any, detector: nn.Module) -> None:
     """Give a plain detector the weights that its pyramid has in a supernet."""
     for name, part in detector.named_children():
         if name == 'neck':
@@ -138,24 +166,58 @@ def copy_weights(supernet: nn.Module, detector: nn.Module) -> None:
 
 
 @torch.no_grad()
-def measure_statistics(detector: nn.Module, batches: Iterable[Any]) -> None:
-    """Measure the statistics of batch normalisation in neck and heads anew: their means over batches."""
+def measure_statistics(detector: Any, batches: Iterable[Any]) -> None:
+    """Measure the statistics of batch normalisation in neck and heads: their means over batches.
+
+    Those of the backbone do not depend on the pyramid, and stay.
+
+    Args:
+        detector: A detector; its weights stay as they are, and its mode is that for evaluation then.
+        batches (Iterable): Batches of a data loader.
+    """
     detector.eval()
     norms = [module for name, part in detector.named_children() if name != 'backbone'
              for module in part.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average
+        norm.momentum = None  # all batches count alike
         norm.train()
     for batch in batches:
-        data = detector.data_preprocessor(batch, False)
-        detector(**data, mode='tensor')
+        detector(detector.data_preprocessor(batch, True)['inputs'], mode='tensor')
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     detector.eval()
 
 
-def hash_of(checkpoint: str | os.PathLike[str]) -> str:
+def hash_of(path: str | os.PathLike[str]) -> str:
     """Return the first digits of the SHA-256 of a file."""
-    return hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def _train(cfg: dict) -> None:
+    """Train: the process of a supernet."""
+    end_with_parent()
+    train(Config(cfg), resume=True)
+
+
+def _trained_for(cfg: Config) -> dict[str, Any]:
+    """Return what a supernet must agree in with a search, as plain data."""
+    hook = next(hook for hook in cfg.custom_hooks if hook['type'] == _HOOK)
+    model = copy.deepcopy(cfg.model)
+    model.neck.pop('genotype')
+    files = [os.path.join(str(part.get('data_root') or ''), str(part.get('ann_file')))
+             for part in leaves(cfg.train_dataloader.dataset)]
+    found = dict(space=hook['space'], model=model,
+                 data=[hash_of(file) if os.path.isfile(file) else file for file in files])
+    return json.loads(json.dumps(found, default=repr))
+
+
+def _difference(theirs: Any, ours: Any, where: str) -> str:
+    """Say where two pieces of plain data first differ; '' where they do not."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted(theirs.keys() | ours.keys()):
+            if found := _difference(theirs.get(key), ours.get(key), f'{where}.{key}'):
+                return found
+        return ''
+    return '' if theirs == ours else f'{where} was {theirs!r}, and is {ours!r}'

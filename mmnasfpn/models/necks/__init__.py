@@ -5,5 +5,7 @@ from mmnasfpn.models.necks.fpn import FPN
 from mmnasfpn.models.necks.merging_cell import MergingCellModule
 from mmnasfpn.models.necks.nasfpn import NASFPN
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
+from mmnasfpn.models.necks.super_nasfpn import SuperNASFPN
 
-__all__ = ['FPN', 'NASFPN', 'DropBlock', 'MergingCellModule', 'PyramidNeck', 'PyramidNetwork']
+__all__ = ['FPN', 'NASFPN', 'DropBlock', 'MergingCellModule', 'PyramidNeck', 'PyramidNetwork',
+           'SuperNASFPN']
