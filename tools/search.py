@@ -18,7 +18,7 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-from mmnasfpn.search.settings import EVALUATORS, SAMPLERS, STUDY_NAME, SearchSettings
+from mmnasfpn.search.settings import EVALUATORS, PRUNERS, SAMPLERS, STUDY_NAME, SearchSettings
 
 
 def resource(text: str) -> tuple[str, float]:
@@ -56,6 +56,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--start', nargs='+', default=[], metavar='GENOTYPE',
                         help='evaluate these first: names, e.g. nasfpn, or .json files')
     parser.add_argument('--sampler', choices=SAMPLERS, default='controller', help='(%(default)s)')
+    parser.add_argument('--pruner', choices=PRUNERS, default='none',
+                        help='stop trials that are not promising after an epoch (%(default)s)')
     parser.add_argument('--storage', metavar='URL',
                         help='of Optuna, e.g. postgresql://user@host/name or journal:PATH (search.db in '
                              '--work-dir, or search.journal where files cannot be locked)')
@@ -97,7 +99,7 @@ def main() -> None:
 
 def show(summary: dict, work_dir: Path) -> None:
     console = Console()
-    counts = ', '.join(f'{summary[key]} {key}' for key in ('completed', 'failed', 'unique'))
+    counts = ', '.join(f'{summary[key]} {key}' for key in ('completed', 'pruned', 'failed', 'unique'))
     lines = [f"{summary['trials']} trials: {counts}, in {summary['seconds']:.0f} s"]
     if summary['best']:
         lines += [f"best reward {summary['best']['reward']:.4f}: {work_dir / 'best.json'}",

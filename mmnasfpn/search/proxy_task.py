@@ -3,7 +3,7 @@ import copy
 import math
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -22,13 +22,19 @@ _CHECK_LOSS_EVERY = 10  # steps
 
 
 class _KeepMetrics(Hook):
-    """Keep what the last evaluation returned."""
+    """Keep what the last evaluation returned, and report those before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_reports: int, report: Callable[[int, Mapping[str, float]], None]) -> None:
         self.metrics: dict[str, float] | None = None
+        self.num_reports = num_reports
+        self.report = report
+        self.step = 0
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         self.metrics = dict(metrics or {})
+        self.step += 1
+        if self.step <= self.num_reports:
+            self.report(self.step, self.metrics)
 
 
 class _StopAtNaN(Hook):
@@ -48,7 +54,8 @@ class ProxyTask(Reward):
     """Train the config with a genotype, and return a metric of the held-out images (section 4.2).
 
     It trains the whole schedule of the config, whose training and validation images it uses, and
-    evaluates at the end only. A detector that detects nothing has the reward 0.
+    evaluates at the end only; where a pruner is to stop what is not promising, after each epoch, or in
+    a schedule of steps each ``val_interval``. A detector that detects nothing has the reward 0.
 
     Args:
         metric (str): Name of the metric. Defaults to ``'coco/bbox_mAP'``, the AP.
@@ -66,6 +73,14 @@ class ProxyTask(Reward):
         if num_outs != space.num_levels:
             raise ValueError(f'the neck has num_outs={num_outs}, but the space has {space.num_levels} '
                              f'levels, {space.min_level} to {space.max_level}: make them agree')
+
+    @property
+    def num_reports(self) -> int:
+        """How many evaluations there are before the last one, where they are wanted."""
+        schedule = self.cfg.train_cfg
+        if (epochs := schedule.get('max_epochs')) is not None:
+            return epochs - 1
+        return (schedule.max_iters - 1) // schedule.get('val_interval', 1)
 
     def check(self) -> None:
         """Draw missing shapes, and check data, neck and head against each other.
@@ -86,7 +101,12 @@ class ProxyTask(Reward):
 
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
         """Return the metric of the trained detector."""
-        return self.metric_of(train_and_evaluate(self.cfg, genotype, work_dir, self.checked))
+        def report(step: int, metrics: Mapping[str, float]) -> None:
+            self.report(step, self.metric_of(metrics))
+
+        return self.metric_of(train_and_evaluate(
+            self.cfg, genotype, work_dir, self.checked,
+            0 if self.reporter is None else self.num_reports, report))
 
     def metric_of(self, metrics: Mapping[str, float]) -> float:
         """Return the metric among those of an evaluation.
@@ -108,7 +128,9 @@ def with_genotype(cfg: Config, genotype: Genotype) -> Config:
 
 
 def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathLike[str],
-                       checked: frozenset[FileStamp] = frozenset()) -> dict[str, Any]:
+                       checked: frozenset[FileStamp] = frozenset(), num_reports: int = 0,
+                       report: Callable[[int, Mapping[str, float]], None] = lambda *_: None,
+                       ) -> dict[str, Any]:
     """Train a config with a genotype and return the metrics after its last step.
 
     Args:
@@ -116,6 +138,9 @@ def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathL
         genotype (Genotype): The pyramid.
         work_dir (str | PathLike): Where logs go. No checkpoints are kept.
         checked (frozenset[FileStamp]): Annotation files that were checked before. Defaults to none.
+        num_reports (int): How many evaluations before the last one are reported. Defaults to 0: there
+            is a single one.
+        report (Callable): Takes the number of such an evaluation, counted from 1, and its metrics.
 
     Raises:
         FloatingPointError: If the loss or a weight becomes infinite or NaN.
@@ -127,10 +152,14 @@ def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathL
     # MMEngine evaluates after the last epoch or step in any case.
     cfg.train_cfg.pop('dynamic_intervals', None)
     cfg.train_cfg.val_begin = 1
-    cfg.train_cfg.val_interval = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.get('max_iters')
+    epochs = cfg.train_cfg.get('max_epochs')
+    if not num_reports:
+        cfg.train_cfg.val_interval = epochs or cfg.train_cfg.get('max_iters')
+    elif epochs:
+        cfg.train_cfg.val_interval = 1
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'), strict_checkpoint=False,
                           checked=checked)
-    keep = _KeepMetrics()
+    keep = _KeepMetrics(num_reports, report)
     runner.register_hook(keep)
     runner.register_hook(_StopAtNaN())
     runner.train()

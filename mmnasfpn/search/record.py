@@ -19,13 +19,12 @@ from mmnasfpn.search.trials import (
     OWNER,
     REASON,
     RETRY_OF,
-    REUSED_FROM,
     START,
     is_whole,
 )
 
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
-_PREPARED = 'mmnasfpn:prepared'  # and what :meth:`Reward.prepare` returned
+_PREPARATION = 'mmnasfpn:preparation'  # and what was done before the first trial
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
 _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clocks of other machines say
 
@@ -52,13 +51,15 @@ class Record:
         identity (Mapping): What makes it this search, plain data: compared with the record's.
         owner (str): Who opens it. Running trials of other owners are left alone.
         study_name (str): Name of the study in the storage.
+        directions (Sequence[str]): ``'maximize'`` or ``'minimize'`` for each value of a trial. Defaults
+            to one value, to be maximised.
 
     Raises:
         RecordError: If the storage cannot be opened, or its study is another search's.
     """
 
     def __init__(self, url: str, space: SearchSpace, identity: Mapping[str, Any], owner: str,
-                 study_name: str = STUDY_NAME) -> None:
+                 study_name: str = STUDY_NAME, directions: Sequence[str] = ('maximize',)) -> None:
         self.space = space
         self.owner = owner
         shown = without_password(url)
@@ -66,7 +67,7 @@ class Record:
         try:
             self._storage = open_storage(url)
             self.study = optuna.create_study(storage=self._storage, study_name=study_name,
-                                             direction='maximize', load_if_exists=True)
+                                             directions=list(directions), load_if_exists=True)
         except RecordError:
             raise
         except Exception as error:  # of SQLAlchemy, the database's driver, Optuna, Alembic or the system
@@ -87,8 +88,9 @@ class Record:
         if found is None:
             raise RecordError(f'the study {name!r} in {url} was not made by a search of this package: '
                               'give another --storage or --study-name')
-        differ = [key for key in identity if identity[key] != found.get(key)]
-        shown = '; '.join(f'{key} is {identity[key]!r}, but was {found.get(key)!r}' for key in differ)
+        differ = [key for key in {**identity, **found} if identity.get(key) != found.get(key)]
+        shown = '; '.join(
+            f'{key} is {identity.get(key)!r}, but was {found.get(key)!r}' for key in differ)
         raise RecordError(
             f'the study {name!r} in {url} is of another search: {shown}. To go on with it, give the '
             'command that it was begun with; for a new one, give another --work-dir, and where you name '
@@ -100,14 +102,16 @@ class Record:
         return self.study.get_trials(deepcopy=False)
 
     @property
-    def prepared(self) -> str:
-        """What the reward's preparation returned when the search began."""
-        return self.study.user_attrs.get(_PREPARED, '')
+    def preparation(self) -> dict[str, Any]:
+        """What the reward's preparation returned, ``result``, and what it cost, all runs together."""
+        return self.study.user_attrs.get(_PREPARATION) or dict(result='', seconds=0.0, cpu_seconds=0.0)
 
-    def note_prepared(self, prepared: str) -> None:
-        """Note what the reward's preparation returned."""
-        if prepared != self.prepared:
-            self.study.set_user_attr(_PREPARED, prepared)
+    def note_preparation(self, result: str, seconds: float, cpu_seconds: float) -> None:
+        """Note what the reward's preparation returned, and what it cost in this run."""
+        before = self.preparation
+        self.study.set_user_attr(_PREPARATION, dict(
+            result=result, seconds=before['seconds'] + seconds,
+            cpu_seconds=before['cpu_seconds'] + cpu_seconds))
 
     @property
     def seconds(self) -> float:
@@ -169,22 +173,30 @@ class Record:
         trial.set_user_attr(ARCHITECTURE, architecture)
         return Attempt(trial.number, genotype, architecture)
 
-    def complete(self, number: int, reward: float, evaluated: int | None = None,
-                 costs: Mapping[str, float] = MappingProxyType({})) -> None:
+    def complete(self, number: int, values: Sequence[float], is_pruned: bool = False,
+                 attrs: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Complete a trial.
 
         Args:
             number (int): Its number.
-            reward (float): Its reward.
-            evaluated (int | None): Number of the trial that evaluated its architecture. Defaults to
-                None: itself.
-            costs (Mapping): What the evaluation cost, by the names of the attributes.
+            values (Sequence[float]): Its reward, or a value for each goal.
+            is_pruned (bool): Whether it was stopped early; the value is what it last reported. Defaults
+                to False.
+            attrs (Mapping): Attributes of the trial.
         """
-        for key, value in costs.items():
+        for key, value in attrs.items():
             self._set(number, key, value)
-        if evaluated not in (None, number):
-            self._set(number, REUSED_FROM, evaluated)
-        self.study.tell(number, reward)
+        if not is_pruned:
+            self.study.tell(number, list(values))
+            return
+        if not self.trials[number].intermediate_values:  # it was not evaluated itself
+            self._storage.set_trial_intermediate_value(self._id(number), 1, values[0])
+        self.study.tell(number, state=TrialState.PRUNED)  # Optuna takes the last report as its value
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Record what a trial reports on its way, and return whether the study's pruner stops it."""
+        self._storage.set_trial_intermediate_value(self._id(number), step, value)
+        return self.study.pruner.prune(self.study, self._storage.get_trial(self._id(number)))
 
     def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
         """Fail a trial and return it; the reason is for whoever reads the record."""
@@ -229,9 +241,12 @@ class Record:
 
     def _set(self, number: int, key: str, value: Any) -> None:
         # A study sets no attributes of trials that it did not ask for, or that an earlier process did.
+        self._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        """Return what the storage knows a trial by."""
         study = self._storage.get_study_id_from_name(self.study.study_name)
-        trial = self._storage.get_trial_id_from_study_id_trial_number(study, number)
-        self._storage.set_trial_user_attr(trial, key, value)
+        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
 
 
 def last_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmnasfpn._files import write_json, write_text
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.record import Record, is_given_up, last_failures
-from mmnasfpn.search.trials import RETRY_OF, REUSED_FROM, is_whole
+from mmnasfpn.search.trials import CPU_SECONDS, RETRY_OF, REUSED_FROM, SECONDS, START, is_whole
 from mmnasfpn.visualization.genotype_drawing import draw_genotype_graph
 
 _TOP = 10  # genotypes in top.json
@@ -43,6 +43,8 @@ class Results:
         #: Their rewards, and the hashes of their architectures.
         self.rewards: list[float] = [trial.values[0] for trial in self.completed]
         self.architectures = [record.architecture(trial) for trial in self.completed]
+        #: Trials that were stopped early.
+        self.pruned = [trial for trial in trials if trial.state is TrialState.PRUNED and trial.values]
         self.num_failed = sum(trial.state is TrialState.FAIL for trial in trials)
         self.num_given_up = sum(is_given_up(trial, max_retries) for trial in last_failures(trials))
         #: Draws: trials that do not try another one again.
@@ -77,8 +79,10 @@ class Results:
         """Return the results as plain data: ``best`` and the mean are None while nothing is completed.
 
         ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
-        whose attempts all failed: in the end, ``trials`` are ``completed`` and ``given_up``.
-        ``repeated_last_500`` is the share of the last ones whose architecture had been drawn before.
+        whose attempts all failed: in the end, ``trials`` are ``completed``, ``pruned`` and ``given_up``.
+        ``starts`` are the genotypes that were given; ``preparation`` is what was done before the first
+        trial. ``repeated_last_500`` is the share of the last ones whose architecture had been drawn
+        before.
         """
         best = self.top(1)
         last = self.rewards[-200:]
@@ -86,12 +90,25 @@ class Results:
         recent = min(_RECENT, len(self.completed))
         new = num_unique[-1] - num_unique[-recent - 1]
         return dict(
-            trials=self.num_trials, completed=len(self.completed), failed=self.num_failed,
-            given_up=self.num_given_up, unique=num_unique[-1],
+            trials=self.num_trials, completed=len(self.completed), pruned=len(self.pruned),
+            failed=self.num_failed, given_up=self.num_given_up, unique=num_unique[-1],
             best=dict(reward=best[0].reward, genotype=best[0].genotype.to_dict()) if best else None,
             mean_reward_last_200=sum(last) / len(last) if last else None,
             repeated_last_500=1 - new / recent if recent else None,
+            starts=self.starts(), preparation=self.record.preparation,
             sampler=sampler, seconds=round(seconds, 1))
+
+    def starts(self) -> dict[str, dict[str, Any]]:
+        """Return what became of each genotype that was given, by its name: reward and cost."""
+        by_number = {trial.number: trial for trial in self.completed}
+        found = {}
+        for trial in self.completed:
+            if START in trial.user_attrs:
+                evaluated = by_number[trial.user_attrs.get(REUSED_FROM, trial.number)]
+                found[trial.user_attrs[START]] = dict(
+                    reward=trial.values[0], trial=trial.number,
+                    **{key: evaluated.user_attrs.get(key) for key in (SECONDS, CPU_SECONDS)})
+        return found
 
     def write(self, work_dir: Path) -> None:
         """Write ``best.json``, a genotype, and ``top.json``, the ten best, if there are any yet."""

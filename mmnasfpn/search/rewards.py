@@ -1,8 +1,9 @@
 """Rewards of genotypes: what a search maximises."""
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -15,6 +16,14 @@ from mmnasfpn.search.space import SearchSpace
 #: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
 REWARDS = Registry('reward', scope='mmnasfpn', locations=[
     'mmnasfpn.search.proxy_task', 'mmnasfpn.search.shared_weights'])
+
+
+class Pruned(Exception):  # noqa: N818
+    """The search stops an evaluation, since others were better after as many steps."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(value)
+        self.value = value
 
 
 class Reward(ABC):
@@ -30,6 +39,10 @@ class Reward(ABC):
 
     #: Whether each call is to have a process of its own. A call that takes no time needs none.
     needs_process = True
+    #: What calls return, a value for each: the name of a goal, and whether to maximise or minimise it.
+    goals: Mapping[str, str] = MappingProxyType({'reward': 'maximize'})
+    #: Set where reports are wanted: takes a step and a value, and returns whether to stop.
+    reporter: Callable[[int, float], bool] | None = None
 
     def __init__(self, cfg: Config, space: SearchSpace) -> None:
         self.cfg = cfg
@@ -51,9 +64,27 @@ class Reward(ABC):
         """
         return ''
 
+    @property
+    def num_reports(self) -> int:
+        """How often a call can report how good the genotype is so far; 0, the default, for never."""
+        return 0
+
+    def report(self, step: int, value: float) -> None:
+        """Say, while a genotype is evaluated, how good it is so far.
+
+        Args:
+            step (int): How often this was said, counted from 1, for this genotype.
+            value (float): What the reward would be if the evaluation ended here.
+
+        Raises:
+            Pruned: If the search stops the evaluation; not to be caught.
+        """
+        if self.reporter is not None and self.reporter(step, value):
+            raise Pruned(value)
+
     @abstractmethod
-    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
-        """Return the reward.
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float | Sequence[float]:
+        """Return the reward, or a value for each of :attr:`goals`.
 
         Args:
             genotype (Genotype): What to evaluate.

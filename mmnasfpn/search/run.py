@@ -7,21 +7,22 @@ import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_text
 from mmnasfpn.genotypes import Genotype, get_genotype
-from mmnasfpn.search.evaluators import Evaluator, Outcome, make_evaluator
+from mmnasfpn.search.evaluation import Evaluation, cpu_seconds
+from mmnasfpn.search.evaluators import Evaluator, make_evaluator
 from mmnasfpn.search.lock import only_one
 from mmnasfpn.search.progress import Progress
+from mmnasfpn.search.pruners import make_pruner
 from mmnasfpn.search.record import Attempt, Record, is_given_up
 from mmnasfpn.search.results import Results
-from mmnasfpn.search.rewards import build_reward, nas_fpn_of
+from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.space import SearchSpace
@@ -70,14 +71,23 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
     starts = _starts(settings, space, num_trials)
     reward = build_reward(cfg, space)
     make_sampler(settings.sampler, space, settings.seed, 0, cfg.get('controller'))  # refuses a misfit
+    if len(reward.goals) > 1 and settings.sampler == 'controller':
+        raise ValueError(f"the reward has {len(reward.goals)} goals, {', '.join(reward.goals)}, but the "
+                         'controller learns from one: give --sampler nsgaii, tpe or random, or make one '
+                         "goal of them by reward=dict(type='WithCost', ...)")
+    pruner = make_pruner(settings.pruner, reward)
     reward.check()
     work_dir = Path(work_dir)
     with only_one(work_dir), closing(make_evaluator(reward, settings)) as evaluator:
         owner = _owner(work_dir)
         record = Record(settings.storage or storage_of(work_dir), space,
-                        _identity(cfg, space, settings), owner, settings.study_name)
+                        _identity(cfg, space, settings), owner, settings.study_name,
+                        tuple(reward.goals.values()))
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        record.note_prepared(reward.prepare(work_dir, record.prepared))
+        _prepare(reward, record, work_dir)
+        record.study.pruner = pruner
+        if settings.pruner != 'none':
+            evaluator.reporter = record.report
         record.study.sampler = make_sampler(
             settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
             owner if settings.storage else '')
@@ -114,12 +124,23 @@ def _starts(settings: SearchSettings, space: SearchSpace, num_trials: int) -> di
     return starts
 
 
+def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
+    """Have the reward do what takes long, and note what it cost, also where it is interrupted."""
+    start, cpu_start = time.monotonic(), cpu_seconds()
+    result = before = record.preparation['result']
+    try:
+        result = reward.prepare(work_dir, before)
+    finally:
+        record.note_preparation(result, time.monotonic() - start, cpu_seconds() - cpu_start)
+
+
 def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:
     """Return what a search cannot be continued without: a record keeps it and refuses anything else."""
     rest = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_COMPARED}
     text = json.dumps(rest, sort_keys=True, default=repr)
     return dict(space=space.to_dict(), reward=json.loads(json.dumps(cfg.get('reward'), default=repr)),
                 sampler=settings.sampler, seed=settings.seed,
+                **(dict(pruner=settings.pruner) if settings.pruner != 'none' else {}),
                 controller=cfg.get('controller') if settings.sampler == 'controller' else None,
                 config=hashlib.sha256(text.encode()).hexdigest()[:16])
 
@@ -130,6 +151,14 @@ def _owner(work_dir: Path) -> str:
     if not path.is_file():
         write_text(path, uuid.uuid4().hex)
     return path.read_text()
+
+
+class _Known(NamedTuple):
+    """What the evaluation of an architecture gave: in which trial."""
+
+    number: int
+    values: tuple[float, ...]
+    is_pruned: bool
 
 
 class _Search:
@@ -149,7 +178,7 @@ class _Search:
         self.to_retry: list[FrozenTrial] = []
         self.to_start = dict(starts)
         self.waiting: dict[str, list[Attempt]] = {}  # for the reward of a running trial, by architecture
-        self.evaluated: dict[str, tuple[int, float]] = {}  # trial and reward of each architecture
+        self.evaluated: dict[str, _Known] = {}  # by architecture
         self.num_given_up_now = 0  # in this run
 
     def run(self) -> dict[str, Any]:
@@ -158,13 +187,13 @@ class _Search:
         results.write(self.work_dir)
         self.best = max(results.rewards, default=None)
         with Progress(self.num_trials, results.rewards, results.architectures,
-                      self.num_given_up) as progress:
+                      self.num_given_up + self.num_pruned) as progress:
             self.progress = progress
             try:
                 while self.running or self._num_over() < self.num_trials:
                     self._fill_workers()
-                    for outcome in self.evaluator.wait(_WAIT if self.running else 0):
-                        self._take(outcome)
+                    for number, evaluation in self.evaluator.wait(_WAIT if self.running else 0):
+                        self._take(number, evaluation)
                     self._note_seconds()
             finally:
                 self.record.note_seconds(self._seconds())
@@ -179,14 +208,15 @@ class _Search:
         results = Results(self.record, self.settings.max_retries)
         self.num_completed = len(results.completed)
         self.num_given_up = results.num_given_up
-        for trial, reward, architecture in zip(results.completed, results.rewards,
-                                               results.architectures, strict=True):
+        self.num_pruned = len(results.pruned)
+        for trial in (*results.completed, *results.pruned):
             if REUSED_FROM not in trial.user_attrs:
-                self.evaluated[architecture] = (trial.number, reward)
+                self.evaluated[self.record.architecture(trial)] = _Known(
+                    trial.number, tuple(trial.values), trial.state is TrialState.PRUNED)
         return results
 
     def _num_over(self) -> int:
-        return self.num_completed + self.num_given_up
+        return self.num_completed + self.num_pruned + self.num_given_up
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.start
@@ -222,7 +252,8 @@ class _Search:
     def _begin(self, attempt: Attempt) -> None:
         """Evaluate an attempt, or give it the reward of one of the same architecture."""
         if attempt.architecture in self.evaluated:
-            self._complete(attempt, *self.evaluated[attempt.architecture])
+            known = self.evaluated[attempt.architecture]
+            self._complete(attempt, known, {REUSED_FROM: known.number})
         elif any(attempt.architecture == other.architecture for other in self.running.values()):
             self.waiting.setdefault(attempt.architecture, []).append(attempt)
         else:
@@ -230,21 +261,26 @@ class _Search:
             self.evaluator.submit(attempt.number, attempt.genotype,
                                   self.work_dir / 'trials' / f'{attempt.number:05}')
 
-    def _take(self, outcome: Outcome) -> None:
-        attempt = self.running.pop(outcome.number)
+    def _take(self, number: int, evaluation: Evaluation) -> None:
+        attempt = self.running.pop(number)
         waiting = self.waiting.pop(attempt.architecture, [])
-        if outcome.reward is not None:
-            self.evaluated[attempt.architecture] = (attempt.number, outcome.reward)
-            self._complete(attempt, attempt.number, outcome.reward, {
-                SECONDS: outcome.seconds, CPU_SECONDS: outcome.cpu_seconds})
+        if evaluation.values is not None:
+            known = _Known(number, evaluation.values, evaluation.is_pruned)
+            self.evaluated[attempt.architecture] = known
+            self._complete(attempt, known, {
+                SECONDS: evaluation.seconds, CPU_SECONDS: evaluation.cpu_seconds})
         else:
-            self._fail(attempt, outcome.reason)
+            self._fail(attempt, evaluation.reason)
         for other in waiting:
             self._begin(other)
 
-    def _complete(self, attempt: Attempt, evaluated: int, reward: float,
-                  costs: Mapping[str, float] = MappingProxyType({})) -> None:
-        self.record.complete(attempt.number, reward, evaluated, costs)
+    def _complete(self, attempt: Attempt, known: _Known, attrs: Mapping[str, Any]) -> None:
+        self.record.complete(attempt.number, known.values, known.is_pruned, attrs)
+        if known.is_pruned:
+            self.num_pruned += 1
+            self.progress.end_trial()
+            return
+        reward = known.values[0]
         self.num_completed += 1
         self.progress.complete(reward, attempt.architecture)
         if self.best is None or reward > self.best:

@@ -99,6 +99,8 @@ class ControllerSampler(BaseSampler):
         hidden_size (int): Size of the LSTM. Defaults to 100.
         max_lag (int): How often the controller may have learned between the draw of a trial and its
             completion; it does not learn from a trial that took longer. Defaults to 20.
+        learn_pruned (bool): Learn from a trial that was pruned as if its last value were its reward.
+            Defaults to False: ignore it.
         owner (str): Who draws, where several controllers of one seed draw for one record.
 
     Raises:
@@ -108,7 +110,7 @@ class ControllerSampler(BaseSampler):
     def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 10, epochs: int = 4,
                  lr: float = 0.001, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
-                 max_lag: int = 20, owner: str = '') -> None:
+                 max_lag: int = 20, learn_pruned: bool = False, owner: str = '') -> None:
         for name, number, least in (
                 ('seed', seed, 0), ('batch_size', batch_size, 2), ('epochs', epochs, 1),
                 ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
@@ -127,6 +129,7 @@ class ControllerSampler(BaseSampler):
         self.baseline_decay = baseline_decay
         self.max_grad_norm = max_grad_norm
         self.max_lag = max_lag
+        self.learn_pruned = learn_pruned
         self.owner = owner
         self.baseline: float | None = None
         with torch.random.fork_rng(devices=[]):
@@ -218,8 +221,8 @@ class ControllerSampler(BaseSampler):
             direction (StudyDirection): Whether the study maximises, the default, or minimises.
         """
         with _one_thread():
-            new = [trial for trial in trials
-                   if trial.state is TrialState.COMPLETE and trial.number not in self._seen]
+            states = [TrialState.COMPLETE, *([TrialState.PRUNED] if self.learn_pruned else [])]
+            new = [trial for trial in trials if trial.state in states and trial.number not in self._seen]
             for trial in sorted(new, key=lambda trial: (trial.datetime_complete, trial.number)):
                 self._seen.add(trial.number)
                 if self._is_usable(trial):
@@ -232,7 +235,7 @@ class ControllerSampler(BaseSampler):
         """Say whether a completed trial is one to learn from."""
         fixed = trial.system_attrs.get(_FIXED, {})
         return (trial.system_attrs.get(_POLICY, -1) in self._policies
-                and len(trial.values) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
+                and len(trial.values or ()) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
                 and all(trial.distributions.get(name) == distribution
                         for name, distribution in self._distributions.items())
                 and any(decision.name not in fixed and decision.num_actions > 1

@@ -10,6 +10,8 @@ from mmnasfpn._checks import check_whole_number
 EVALUATORS = ('local', 'ray')
 #: What can draw genotypes: the controller, or one of Optuna's samplers.
 SAMPLERS = ('controller', 'random', 'tpe', 'nsgaii')
+#: What can stop trials that are not promising: one of Optuna's pruners.
+PRUNERS = ('none', 'halving', 'hyperband')
 #: Name of the study in its storage, unless another is given.
 STUDY_NAME = 'nasfpn-search'
 
@@ -26,6 +28,7 @@ class SearchSettings:
             cluster has room for.
         evaluator (str): One of :data:`EVALUATORS`.
         sampler (str): One of :data:`SAMPLERS`.
+        pruner (str): One of :data:`PRUNERS`. Defaults to ``'none'``: each trial runs to its end.
         storage (str | None): As for :func:`mmnasfpn.search.storage.open_storage`. Defaults to None:
             ``search.db`` in the work dir, or where files cannot be locked, ``search.journal``.
         study_name (str): Name of the study in the storage.
@@ -46,6 +49,7 @@ class SearchSettings:
     num_workers: int | None = None
     evaluator: str = 'local'
     sampler: str = 'controller'
+    pruner: str = 'none'
     storage: str | None = None
     study_name: str = STUDY_NAME
     seed: int = 0
@@ -57,7 +61,8 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for name, value, choices in (('evaluator', self.evaluator, EVALUATORS),
-                                     ('sampler', self.sampler, SAMPLERS)):
+                                     ('sampler', self.sampler, SAMPLERS),
+                                     ('pruner', self.pruner, PRUNERS)):
             if value not in choices:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
         if self.num_trials is not None:

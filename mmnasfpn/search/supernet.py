@@ -108,8 +108,8 @@ def train_supernet(cfg: Config, work_dir: Path) -> Path:
             kill_group(process)
         checkpoint = finished_supernet(work_dir, cfg)
         if checkpoint is None:
-            raise RuntimeError(f'the training of the supernet failed: its log is in {work_dir}. The same '
-                               'command goes on with it')
+            raise RuntimeError(f'the training of the supernet failed: its log is in {work_dir}. The '
+                               'same command goes on with it')
     return checkpoint
 
 
@@ -138,8 +138,8 @@ def check_supernet(path: str | os.PathLike[str], cfg: Config) -> None:
     """
     meta = load_checkpoint(path).get('meta') or {}
     if _TRAINED_FOR not in meta:
-        raise CheckpointError(f'{os.fspath(path)} is no checkpoint of a supernet: give one that a search '
-                              'with shared weights has trained')
+        raise CheckpointError(f'{os.fspath(path)} is no checkpoint of a supernet: give one that a '
+                              'search with shared weights has trained')
     theirs, ours = json.loads(meta[_TRAINED_FOR]), _trained_for(cfg)
     for key, what in dict(space='search space', data='data set', model='detector').items():
         if differing := _difference(theirs[key], ours[key], key):
@@ -173,7 +173,8 @@ def measure_statistics(detector: Any, batches: Iterable[Any]) -> None:
 
     Args:
         detector: A detector; its weights stay as they are, and its mode is that for evaluation then.
-        batches (Iterable): Batches of a data loader.
+        batches (Iterable): The images of batches of a data loader, as tensors of any size each, or of
+            one size.
     """
     detector.eval()
     norms = [module for name, part in detector.named_children() if name != 'backbone'
@@ -184,7 +185,8 @@ def measure_statistics(detector: Any, batches: Iterable[Any]) -> None:
         norm.momentum = None  # all batches count alike
         norm.train()
     for batch in batches:
-        detector(detector.data_preprocessor(batch, True)['inputs'], mode='tensor')
+        data = detector.data_preprocessor(dict(inputs=batch, data_samples=None))
+        detector(data['inputs'], mode='tensor')
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     detector.eval()
@@ -206,6 +208,7 @@ def _trained_for(cfg: Config) -> dict[str, Any]:
     hook = next(hook for hook in cfg.custom_hooks if hook['type'] == _HOOK)
     model = copy.deepcopy(cfg.model)
     model.neck.pop('genotype')
+    model.pop('test_cfg', None)  # weights do not depend on it
     files = [os.path.join(str(part.get('data_root') or ''), str(part.get('ann_file')))
              for part in leaves(cfg.train_dataloader.dataset)]
     found = dict(space=hook['space'], model=model,

@@ -52,7 +52,8 @@ def test_weights_are_shared_by_all_pyramids_and_norms_by_those_of_a_level():
     names = set(dict(neck.named_parameters()))
     assert all(name.startswith(('laterals.', 'convs.')) for name in names)
     assert sum('.conv.weight' in name for name in names if name.startswith('convs.')) == 2 * len(LEVELS)
-    assert {name.split('.')[4] for name in names if name.startswith('convs.0.4.norms')} == {'3', '4', '5'}
+    norms = [name for name in names if name.startswith('convs.0.4.norms')]
+    assert {name.split('.')[4] for name in norms} == {'3', '4', '5'}
     for genotype in GENOTYPES:
         neck.set_genotype(genotype)
         assert set(dict(neck.named_parameters())) == names == set(

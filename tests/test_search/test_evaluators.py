@@ -14,15 +14,17 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmnasfpn.search import SearchSpace, template
+from mmnasfpn.search import SearchSpace, ray_evaluator, template
 from mmnasfpn.search import evaluators as module
-from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, RayEvaluator, visible_gpus
+from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, visible_gpus
+from mmnasfpn.search.processes import kill_group
+from mmnasfpn.search.ray_evaluator import RayEvaluator
 from tests.conftest import REPO
 from tests.test_search.rewards import Scripted
 
 SPACE = SearchSpace(0, 2, 1)
 GENOTYPE = SPACE.sample(random.Random(0))
-EXPECTED = sum(node for cell in GENOTYPE.cells for node in cell.inputs) / 100
+EXPECTED = (sum(node for cell in GENOTYPE.cells for node in cell.inputs) / 100,)
 CFG = Config(dict(custom_imports=dict(imports=['tests.test_search.rewards'])))
 
 
@@ -31,7 +33,7 @@ def reward(tmp_path, script=None, **options):
 
 
 def outcomes_of(evaluator, tmp_path, number, patience=60):
-    """Submit trials, as workers are free, and return their outcomes by number."""
+    """Submit trials, as workers are free, and return their evaluations by number."""
     outcomes, waiting, running = {}, list(range(number)), 0
     until = time.monotonic() + patience
     while len(outcomes) < number:
@@ -41,7 +43,7 @@ def outcomes_of(evaluator, tmp_path, number, patience=60):
             evaluator.submit(trial, GENOTYPE, tmp_path / f'{trial}')
             running += 1
         for outcome in evaluator.wait(1):
-            outcomes[outcome.number] = outcome
+            outcomes[outcome.number] = outcome.evaluation
             running -= 1
     return outcomes
 
@@ -56,7 +58,7 @@ def closed():
 def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, closed):
     local = closed(LocalEvaluator(reward(tmp_path), 2))
     outcomes = outcomes_of(local, tmp_path, 3)
-    assert {outcome.reward for outcome in outcomes.values()} == {EXPECTED}
+    assert {found.values for found in outcomes.values()} == {EXPECTED}
     processes = {path.read_text() for path in (tmp_path / 'calls').iterdir()}
     assert len(processes) == 3 and str(os.getpid()) not in processes
     assert 'a word for the log' in (tmp_path / '1/log.txt').read_text()
@@ -72,8 +74,8 @@ def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, 
 def test_what_goes_wrong_with_a_trial_is_its_reason(what, words, tmp_path, closed):
     local = closed(LocalEvaluator(reward(tmp_path, {'0': what}), 1))
     outcomes = outcomes_of(local, tmp_path, 2)
-    assert outcomes[0].reward is None and words in outcomes[0].reason
-    assert outcomes[1].reward == EXPECTED
+    assert outcomes[0].values is None and words in outcomes[0].reason
+    assert outcomes[1].values == EXPECTED
 
 
 def wait_until_gone(*processes):
@@ -99,11 +101,11 @@ def test_a_trial_that_takes_too_long_is_killed_with_what_it_started_and_frees_it
     processes = start_beside_a_child(local, tmp_path)
     local.trial_timeout = 0.1
     outcome, = local.wait(0.1)
-    assert (outcome.number, outcome.reward, outcome.reason) == (
+    assert (outcome.number, outcome.evaluation.values, outcome.evaluation.reason) == (
         0, None, 'it took longer than the time limit of 0.1 s (--trial-timeout)')
     wait_until_gone(*processes)
     local.trial_timeout = None
-    assert gpus_of(local) == [] and outcomes_of(local, tmp_path, 1)[0].reward == EXPECTED
+    assert gpus_of(local) == [] and outcomes_of(local, tmp_path, 1)[0].values == EXPECTED
 
 
 def test_closing_kills_what_runs_with_what_it_started(tmp_path):
@@ -126,7 +128,7 @@ def test_the_workers_are_spread_evenly_over_the_gpus_and_share_the_cores(tmp_pat
         local.submit(trial, GENOTYPE, tmp_path / f'{trial}')
         assert gpus_of(local) == sorted(['2', '5', '2', '5'][:trial + 1])
     for trial in [trial for trial in local._running.values() if trial.gpu == '2']:
-        trial.kill()
+        kill_group(trial.process)
     while len(local._running) > 2:
         local.wait(0.1)
     local.submit(4, GENOTYPE, tmp_path / '4')
@@ -138,7 +140,7 @@ def states_of_trials(local, tmp_path, number):
     states = []
     for trial in range(number):
         begin = time.time()
-        assert outcomes_of(local, tmp_path / f'{trial}', 1)[0].reward == EXPECTED
+        assert outcomes_of(local, tmp_path / f'{trial}', 1)[0].values == EXPECTED
         states.append(json.loads((tmp_path / f'{trial}/0/state.json').read_text()))
         states[-1]['seconds'] = states[-1]['time'] - begin
     return states
@@ -248,7 +250,7 @@ if __name__ == '__main__':
 def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
     here = InProcessEvaluator(reward(tmp_path, {'1': 'raise'}))
     outcomes = outcomes_of(here, tmp_path, 2)
-    assert outcomes[0].reward == EXPECTED
+    assert outcomes[0].values == EXPECTED
     assert outcomes[1].reason == 'MemoryError: out of everything'
     assert (tmp_path / 'calls/0').read_text() == str(os.getpid())
 
@@ -258,7 +260,7 @@ def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, closed):
     script = {'1': 'raise', '2': 'exit', '3': 'sleep'}
     ray = closed(RayEvaluator(reward(tmp_path, script), 1, trial_timeout=4))
     outcomes = outcomes_of(ray, tmp_path / '%20?', 5, patience=120)
-    assert [outcomes[trial].reward for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
+    assert [outcomes[trial].values for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
     assert 'MemoryError: out of everything' in outcomes[1].reason
     assert 'WorkerCrashedError' in outcomes[2].reason
     assert outcomes[3].reason == 'it took longer than the time limit of 4 s (--trial-timeout)'
@@ -282,4 +284,4 @@ def test_ray_is_asked_for_no_more_than_there_is(tmp_path):
     (6, 0, {'CPU': 1}), (None, 4, {'CPU': 1, 'GPU': 1}), (4, 4, {'CPU': 1, 'GPU': 1}),
     (6, 4, {'CPU': 1, 'GPU': 0.5}), (6, 1, {'CPU': 1, 'GPU': 0.1666})])
 def test_tasks_of_ray_share_the_gpus_where_there_are_more_workers(workers, gpus, needs):
-    assert module._equal_shares(workers, gpus) == needs
+    assert ray_evaluator._equal_shares(workers, gpus) == needs

@@ -42,7 +42,7 @@ def test_a_trial_is_drawn_and_completed(tmp_path):
     record = open_record(tmp_path)
     attempt = record.draw()
     assert attempt.genotype in SPACE and attempt.failures == 0
-    record.complete(attempt.number, 0.5)
+    record.complete(attempt.number, [0.5])
     again = open_record(tmp_path)
     trial, = again.trials
     assert trial.value == 0.5 and trial.user_attrs[ARCHITECTURE] == attempt.architecture
@@ -59,9 +59,9 @@ def test_sqlite_writes_ahead(tmp_path):
 def test_a_completed_trial_is_not_completed_again(tmp_path):
     record = open_record(tmp_path)
     number = record.draw().number
-    record.complete(number, 0.5)
+    record.complete(number, [0.5])
     with pytest.raises(ValueError, match='Cannot tell a COMPLETE trial'):
-        record.complete(number, 0.6)
+        record.complete(number, [0.6])
     assert record.trials[number].value == 0.5
 
 
@@ -142,7 +142,7 @@ def test_what_others_run_is_left_alone(tmp_path):
     retry, = retries(record, is_only_owner=False)
     assert retry.genotype == mine.genotype
     assert states(record) == ['RUNNING', 'FAIL', 'RUNNING']
-    open_record(tmp_path, 'they').complete(theirs.number, 0.1)
+    open_record(tmp_path, 'they').complete(theirs.number, [0.1])
 
 
 @in_each_storage

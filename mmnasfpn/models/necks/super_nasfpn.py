@@ -28,7 +28,8 @@ class SuperNASFPN(NASFPN):
         *args: As for :class:`NASFPN`.
         cell_levels (Sequence[Sequence[int]]): The levels that each cell may have, as
             ``SearchSpace.levels_of`` gives them.
-        **kwargs: As for :class:`NASFPN`. ``genotype`` is the one that is run at first.
+        **kwargs: As for :class:`NASFPN`, without ``dropblock_cfg``. ``genotype`` is the one that is run
+            at first.
 
     Raises:
         GenotypeError: If ``genotype`` is not one.
@@ -37,11 +38,13 @@ class SuperNASFPN(NASFPN):
 
     def __init__(self, *args: Any, cell_levels: Sequence[Sequence[int]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if kwargs.get('dropblock_cfg') is not None:
+            raise ValueError('a supernet takes no dropblock_cfg: no pyramid has its weights to itself')
         self.cell_levels = tuple(map(tuple, cell_levels))
         separable = kwargs.get('separable', False)
         self._network_options = dict(
             channels=self.out_channels, norm_cfg=None, separable=separable,
-            dropblock_cfg=kwargs.get('dropblock_cfg'), variant=self.variant,
+            variant=self.variant,
             memory_efficient_pooling=self.memory_efficient_pooling)
         conv_options = dict(norm_cfg=kwargs.get('norm_cfg', AUTHORS_NORM_CFG), separable=separable,
                             bias_under_norm=get_variant(self.variant).has_conv_bias)
@@ -66,11 +69,11 @@ class SuperNASFPN(NASFPN):
             networks = [PyramidNetwork(genotype, **self._network_options)
                         for _ in range(self.stack_times)]
         for network, convs in zip(networks, self.convs, strict=True):
-            for cell, conv in zip(network.cells, convs, strict=True):
+            for cell, conv in zip(_list(network.cells), _list(convs), strict=True):
                 cell.conv = conv
                 conv.level = cell.level
         self.genotype = genotype
-        self.pyramids = networks  # a list: no modules of this one
+        self.pyramids: Any = networks  # a list: no modules of this one
         self.train(self.training)
 
     def copy_weights_to(self, neck: NASFPN) -> None:
@@ -85,8 +88,8 @@ class SuperNASFPN(NASFPN):
         self._check(neck.genotype)
         neck.laterals.load_state_dict(self.laterals.state_dict())
         neck.coarser_convs.load_state_dict(self.coarser_convs.state_dict())
-        for network, convs in zip(neck.pyramids, self.convs, strict=True):
-            for cell, shared in zip(network.cells, convs, strict=True):
+        for network, convs in zip(_list(neck.pyramids), self.convs, strict=True):
+            for cell, shared in zip(_list(network.cells), _list(convs), strict=True):
                 conv, norm = _split(cell.conv)
                 conv.load_state_dict(shared.conv.state_dict())
                 norm.load_state_dict(shared.norms[str(cell.level)].state_dict())
@@ -104,7 +107,8 @@ class SuperNASFPN(NASFPN):
                 or any(level not in own for level, own in zip(levels, self.cell_levels, strict=True))):
             raise ValueError(f'the genotype has cells of the levels {levels} and a pyramid of '
                              f'{genotype.num_levels}, but the supernet has {self.num_outs} levels and '
-                             f'cells of {list(map(list, self.cell_levels))}: take a genotype of its space')
+                             f'cells of {list(map(list, self.cell_levels))}: take a genotype of its '
+                             'space')
 
 
 class _SharedConv(nn.Module):
@@ -120,7 +124,11 @@ class _SharedConv(nn.Module):
         return self.norms[str(self.level)](self.conv(x))
 
 
-def _split(conv: nn.Module) -> tuple[nn.Module, nn.Module]:
+def _list(modules: Any) -> list[Any]:
+    return list(modules)
+
+
+def _split(conv: Any) -> tuple[nn.Module, nn.Module]:
     """Return the convolution of a cell, and its normalisation."""
     if isinstance(conv, DepthwiseSeparableConvModule):
         last = conv.pointwise_conv
