@@ -70,6 +70,23 @@ def count_complexity(cfg: Config, image_size: tuple[int, int],
     return Complexity(sum(p.numel() for p in model.parameters()), flops, uncounted)
 
 
+def test_image_size(cfg: Config) -> tuple[int, int] | None:
+    """Return rows and columns that the test pipeline of a config gives at most, padding included.
+
+    Returns:
+        tuple[int, int] | None: None if it does not say to which size it resizes.
+    """
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    for transform in dataset.get('pipeline', ()):
+        if transform['type'].split('.')[-1] == 'Resize' and transform.get('scale'):
+            columns, rows = transform['scale']
+            divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
+            return -(-rows // divisor) * divisor, -(-columns // divisor) * divisor
+    return None
+
+
 def _run(model: nn.Module, image: Tensor, two_stage: bool) -> tuple[int, tuple[str, ...]]:
     inputs: tuple[Any, ...] = (image,)
     if two_stage:

@@ -10,6 +10,7 @@ from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn._checks import check_whole_number
+from mmnasfpn.analysis.complexity import test_image_size
 from mmnasfpn.checkpoints.fit import load_weights, state_dict_of
 from mmnasfpn.checkpoints.safe import load_checkpoint
 from mmnasfpn.errors import UsageError
@@ -55,7 +56,11 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
         ValueError, CheckpointError: If the detector cannot be exported, or the checkpoint does not fit.
     """
     check_installed()
-    rows, columns = EXAMPLE_SIZE if is_dynamic else image_size or _size_of(cfg)
+    size = EXAMPLE_SIZE if is_dynamic else image_size or test_image_size(cfg)
+    if size is None:
+        raise UsageError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: '
+                         'give --image-size ROWS COLUMNS')
+    rows, columns = size
     for name, value in (('image_size', rows), ('image_size', columns), ('batch_size', batch_size)):
         check_whole_number(name, value, 1)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
@@ -83,20 +88,6 @@ def export_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], out: str 
         to_onnx(module, [example], file, ['images'], _output_names(module),
                 (0, 2, 3) if is_dynamic else (), {METADATA: json.dumps(about)})
     return list(files.values())
-
-
-def _size_of(cfg: Config) -> tuple[int, int]:
-    """Return rows and columns that the test pipeline gives at most, padding included."""
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    for transform in dataset.get('pipeline', ()):
-        if transform['type'].split('.')[-1] == 'Resize' and transform.get('scale'):
-            columns, rows = transform['scale']
-            divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor', 1)
-            return -(-rows // divisor) * divisor, -(-columns // divisor) * divisor
-    raise UsageError(f'the test pipeline of {cfg.filename} does not say to which size it resizes: give '
-                     '--image-size ROWS COLUMNS')
 
 
 def _output_names(module: ExportableDetector) -> list[str]:

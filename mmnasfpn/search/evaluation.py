@@ -3,8 +3,9 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mmengine.utils import import_modules_from_strings
@@ -19,7 +20,8 @@ class Evaluation(NamedTuple):
     Args:
         values (tuple[float, ...] | None): The reward, or one value for each goal; None if it failed.
         reason (str): Why it failed.
-        is_pruned (bool): Whether it was stopped early. The values are then those that it had reported.
+        is_pruned (bool): Whether it was stopped early. The value is then what it had last reported.
+        details (Mapping[str, float]): What the reward leaves for the record.
         seconds (float): How long it took.
         cpu_seconds (float): What it took of all processors.
     """
@@ -27,6 +29,7 @@ class Evaluation(NamedTuple):
     values: tuple[float, ...] | None
     reason: str = ''
     is_pruned: bool = False
+    details: Mapping[str, float] = MappingProxyType({})
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -54,7 +57,8 @@ def evaluate(reward: Reward, genotype: Genotype, work_dir: Path,
     except Exception as error:
         traceback.print_exc()
         reason = f'{type(error).__name__}: {error}'
-    return Evaluation(values, reason, is_pruned, time.monotonic() - start, cpu_seconds() - cpu_start)
+    return Evaluation(values, reason, is_pruned, dict(reward.details),
+                      time.monotonic() - start, cpu_seconds() - cpu_start)
 
 
 def _checked(found: float | Sequence[float],

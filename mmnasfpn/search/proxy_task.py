@@ -1,5 +1,4 @@
 """The proxy task: train a detector for a short time (section 4.2)."""
-import copy
 import math
 import os
 import random
@@ -15,7 +14,7 @@ from mmnasfpn.datasets.annotations import FileStamp
 from mmnasfpn.engine.preflight import check_data, check_model
 from mmnasfpn.engine.run import build_runner
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.rewards import REWARDS, Reward, nas_fpn_of
+from mmnasfpn.search.rewards import REWARDS, Reward, nas_fpn_of, with_genotype
 from mmnasfpn.search.space import SearchSpace
 
 _CHECK_LOSS_EVERY = 10  # steps
@@ -118,13 +117,6 @@ class ProxyTask(Reward):
             raise ValueError(f'reward: metric is {self.metric!r}, but the evaluator of the config '
                              f"returns {', '.join(sorted(metrics))}")
         return metrics.get(self.metric, 0.0)  # MMDetection returns none where nothing is detected
-
-
-def with_genotype(cfg: Config, genotype: Genotype) -> Config:
-    """Return a copy of a config with this genotype in its neck."""
-    cfg = copy.deepcopy(cfg)
-    nas_fpn_of(cfg).genotype = genotype.to_dict()
-    return cfg
 
 
 def train_and_evaluate(cfg: Config, genotype: Genotype, work_dir: str | os.PathLike[str],

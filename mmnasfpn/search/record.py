@@ -51,15 +51,17 @@ class Record:
         identity (Mapping): What makes it this search, plain data: compared with the record's.
         owner (str): Who opens it. Running trials of other owners are left alone.
         study_name (str): Name of the study in the storage.
-        directions (Sequence[str]): ``'maximize'`` or ``'minimize'`` for each value of a trial. Defaults
-            to one value, to be maximised.
+        goals (Mapping[str, str]): The values of a trial: the name of each, and whether to
+            ``'maximize'`` or ``'minimize'`` it. Defaults to a reward.
 
     Raises:
         RecordError: If the storage cannot be opened, or its study is another search's.
     """
 
     def __init__(self, url: str, space: SearchSpace, identity: Mapping[str, Any], owner: str,
-                 study_name: str = STUDY_NAME, directions: Sequence[str] = ('maximize',)) -> None:
+                 study_name: str = STUDY_NAME,
+                 goals: Mapping[str, str] = MappingProxyType({'reward': 'maximize'})) -> None:
+        self.goals = goals
         self.space = space
         self.owner = owner
         shown = without_password(url)
@@ -67,7 +69,7 @@ class Record:
         try:
             self._storage = open_storage(url)
             self.study = optuna.create_study(storage=self._storage, study_name=study_name,
-                                             directions=list(directions), load_if_exists=True)
+                                             directions=list(goals.values()), load_if_exists=True)
         except RecordError:
             raise
         except Exception as error:  # of SQLAlchemy, the database's driver, Optuna, Alembic or the system

@@ -1,34 +1,19 @@
-"""The results of a search: numbers, genotypes and figures."""
+"""The results of a search: numbers, and files of genotypes and figures."""
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn._files import write_json, write_text
-from mmnasfpn.genotypes import Genotype
+from mmnasfpn.search.drawings import Candidate, draw_architectures, draw_pareto_front, draw_search
 from mmnasfpn.search.record import Record, is_given_up, last_failures
 from mmnasfpn.search.trials import CPU_SECONDS, RETRY_OF, REUSED_FROM, SECONDS, START, is_whole
-from mmnasfpn.visualization.genotype_drawing import draw_genotype_graph
 
 _TOP = 10  # genotypes in top.json
-_GRAPHS = 6  # architectures that are drawn
 _RECENT = 500  # completed trials among which repeats are counted
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A genotype that was evaluated."""
-
-    reward: float
-    genotype: Genotype
-    trial: int  # that evaluated it
-    times: int  # how many completed trials have its architecture
 
 
 class Results:
@@ -73,7 +58,20 @@ class Results:
     def _candidates(self, trials: Sequence[FrozenTrial]) -> list[Candidate]:
         times = Counter(self.architectures)
         return [Candidate(trial.values[0], self.record.genotype(trial.params), trial.number,
-                          times[self.record.architecture(trial)]) for trial in trials]
+                          times[self.record.architecture(trial)], trial.user_attrs.get(START, ''))
+                for trial in trials]
+
+    def pareto_front(self) -> list[FrozenTrial]:
+        """Return a trial of each architecture that no other is better than in all goals at once.
+
+        They are sorted by their last goal, the best first; none where there is a single goal.
+        """
+        if len(self.record.goals) < 2:
+            return []
+        front = {self.record.architecture(trial): trial
+                 for trial in self.record.study.best_trials if trial.values is not None}
+        sign = 1 if list(self.record.goals.values())[-1] == 'minimize' else -1
+        return sorted(front.values(), key=lambda trial: sign * trial.values[-1])
 
     def summary(self, sampler: str, seconds: float) -> dict[str, Any]:
         """Return the results as plain data: ``best`` and the mean are None while nothing is completed.
@@ -119,67 +117,34 @@ class Results:
         write_json(work_dir / 'top.json', [
             dict(reward=one.reward, trial=one.trial, times=one.times, genotype=one.genotype.to_dict())
             for one in top])
+        self._write_pareto_front(work_dir / 'pareto')
+
+    def _write_pareto_front(self, folder: Path) -> None:
+        """Write ``front.json`` and a file of each of its genotypes, if there are several goals."""
+        front = self.pareto_front()
+        if not front:
+            return
+        names = {f'trial-{trial.number:05}.json': trial for trial in front}
+        for name, trial in names.items():
+            write_text(folder / name, self.record.genotype(trial.params).to_json())
+        write_json(folder / 'front.json', [
+            dict(genotype=name, trial=trial.number,
+                 **dict(zip(self.record.goals, trial.values, strict=True)))
+            for name, trial in names.items()])
+        for old in folder.glob('trial-*.json'):
+            if old.name not in names:
+                old.unlink()
 
     def draw(self, work_dir: Path) -> None:
-        """Draw ``search.png`` and ``architectures.png``, if there is something to draw yet."""
+        """Draw ``search.png`` and ``architectures.png``, and with several goals ``pareto.png``.
+
+        Nothing is drawn where no trial is completed yet.
+        """
         if self.completed:
-            draw_search(self.rewards, self.num_unique(), work_dir / 'search.png')
+            given = {number: trial.user_attrs[START] for number, trial in enumerate(self.completed, 1)
+                     if START in trial.user_attrs}
+            draw_search(self.rewards, self.num_unique(), work_dir / 'search.png', given)
             draw_architectures(self.improvements(), work_dir / 'architectures.png')
-
-
-def draw_search(rewards: Sequence[float], num_unique: Sequence[int], out: Path) -> None:
-    """Draw how a search went, in the manner of Figure 5: each value is that of a completed trial."""
-    figure = Figure(figsize=(12, 4.5), layout='constrained')
-    left, right = figure.subplots(1, 2)
-    _draw_rewards(left, rewards)
-    numbers = np.arange(1, len(rewards) + 1)
-    right.plot(numbers, num_unique, color='#1f4e8c', label='different architectures')
-    right.plot(numbers, numbers, color='#7b8794', linestyle='--', linewidth=1,
-               label='if all were different')
-    right.set(xlabel='completed trials', ylabel='different architectures', ylim=(0, None),
-              title='Different architectures among all')
-    right.legend(loc='upper left')
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.set_xlim(0, len(rewards) + 1)
-    figure.savefig(out, dpi=100)
-
-
-def _draw_rewards(axes: Axes, rewards: Sequence[float]) -> None:
-    numbers = np.arange(1, len(rewards) + 1)
-    axes.plot(numbers, rewards, '.', color='#7ba3d0', markersize=5, alpha=0.5, label='trial')
-    window = max(5, len(rewards) // 25)
-    if len(rewards) > window:
-        means = np.convolve(rewards, np.ones(window) / window, mode='valid')
-        axes.plot(numbers[window - 1:], means, color='#1f4e8c', label=f'mean of the last {window}')
-    axes.plot(numbers, np.maximum.accumulate(rewards), color='#c62828', linewidth=1.2,
-              label='best so far')
-    axes.set(xlabel='completed trials', ylabel='reward', title='Rewards')
-    axes.set_ylim(top=axes.get_ylim()[1] + 0.15 * np.ptp(axes.get_ylim()))  # for the legend
-    axes.legend(loc='upper left', ncols=3)
-
-
-def draw_architectures(improvements: Sequence[Candidate], out: Path) -> None:
-    """Draw the graphs of genotypes of rising reward, in the manner of Figure 7.
-
-    Up to six are drawn, the first and the last among them.
-    """
-    places = np.unique(np.linspace(0, len(improvements) - 1, min(_GRAPHS, len(improvements))).round())
-    num_columns = min(2, len(places))
-    num_rows = -(-len(places) // num_columns)
-    figure = Figure()
-    fill = dict(left=0, right=1, bottom=0, top=1, wspace=0, hspace=0)
-    grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=fill).ravel()
-    for axes in grid:
-        axes.axis('off')
-    for letter, place, axes in zip('abcdef', places, grid, strict=False):
-        one = improvements[int(place)]
-        draw_genotype_graph(axes, one.genotype, f'({letter}) reward {one.reward:.3f}, trial {one.trial}')
-    drawn = grid[:len(places)]
-    width, height = (max(np.ptp(limits) for limits in sides) for sides in (
-        [axes.get_xlim() for axes in drawn], [axes.get_ylim() for axes in drawn]))
-    for axes in drawn:  # one scale for all: a unit is an inch
-        left, top = axes.get_xlim()[0], axes.get_ylim()[1]
-        axes.set(xlim=(left, left + width), ylim=(top - height, top))
-    figure.set_size_inches(num_columns * width, num_rows * height)
-    figure.savefig(out, dpi=100)
+        if front := self.pareto_front():
+            draw_pareto_front(self.record.goals, [trial.values for trial in self.completed],
+                              [trial.values for trial in front], work_dir / 'pareto.png')

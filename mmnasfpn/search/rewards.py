@@ -1,4 +1,5 @@
 """Rewards of genotypes: what a search maximises."""
+import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from mmnasfpn.search.space import SearchSpace
 
 #: Rewards by name: what ``reward=dict(type=...)`` of a config looks up.
 REWARDS = Registry('reward', scope='mmnasfpn', locations=[
-    'mmnasfpn.search.proxy_task', 'mmnasfpn.search.shared_weights'])
+    'mmnasfpn.search.proxy_task', 'mmnasfpn.search.shared_weights', 'mmnasfpn.search.costs'])
 
 
 class Pruned(Exception):  # noqa: N818
@@ -41,6 +42,8 @@ class Reward(ABC):
     needs_process = True
     #: What calls return, a value for each: the name of a goal, and whether to maximise or minimise it.
     goals: Mapping[str, str] = MappingProxyType({'reward': 'maximize'})
+    #: What a call leaves for the record besides the reward, such as the parts that make it.
+    details: Mapping[str, float] = MappingProxyType({})
     #: Set where reports are wanted: takes a step and a value, and returns whether to stop.
     reporter: Callable[[int, float], bool] | None = None
 
@@ -92,13 +95,19 @@ class Reward(ABC):
         """
 
 
-def build_reward(cfg: Config, space: SearchSpace) -> Reward:
-    """Build the reward of a config, by default the proxy task.
+def build_reward(cfg: Config, space: SearchSpace, reward: Mapping[str, Any] | None = None) -> Reward:
+    """Build a reward.
+
+    Args:
+        cfg (Config): The config of the search.
+        space (SearchSpace): What is searched.
+        reward (Mapping | None): Its type and arguments. Defaults to None: those of the config, or the
+            proxy task.
 
     Raises:
         ValueError: If there is no such reward, or its arguments do not fit.
     """
-    arguments = dict(cfg.get('reward') or dict(type='ProxyTask'))
+    arguments = dict(reward or cfg.get('reward') or dict(type='ProxyTask'))
     arguments.pop('_scope_', None)  # of a config that came through a package
     name = arguments.pop('type', None)
     kind = REWARDS.get(name) if isinstance(name, str) else name
@@ -149,6 +158,13 @@ class GenotypeMatch(Reward):
             orders.append(cell.inputs[::-1])
         inputs = max(sum(a == b for a, b in zip(order, target.inputs, strict=True)) for order in orders)
         return inputs + (cell.level == target.level) + (cell.op == target.op)
+
+
+def with_genotype(cfg: Config, genotype: Genotype) -> Config:
+    """Return a copy of a config with this genotype in its neck."""
+    cfg = copy.deepcopy(cfg)
+    nas_fpn_of(cfg).genotype = genotype.to_dict()
+    return cfg
 
 
 def nas_fpn_of(cfg: Config) -> ConfigDict:

@@ -27,7 +27,7 @@ from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import storage_of
-from mmnasfpn.search.trials import CPU_SECONDS, REUSED_FROM, SECONDS
+from mmnasfpn.search.trials import CPU_SECONDS, DETAILS, REUSED_FROM, SECONDS
 
 #: Number of trials where neither the settings nor the config say it: about the paper's (Figure 5).
 NUM_TRIALS = 8000
@@ -82,7 +82,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         owner = _owner(work_dir)
         record = Record(settings.storage or storage_of(work_dir), space,
                         _identity(cfg, space, settings), owner, settings.study_name,
-                        tuple(reward.goals.values()))
+                        reward.goals)
         write_text(work_dir / 'config.py', cfg.pretty_text)
         _prepare(reward, record, work_dir)
         record.study.pruner = pruner
@@ -267,8 +267,9 @@ class _Search:
         if evaluation.values is not None:
             known = _Known(number, evaluation.values, evaluation.is_pruned)
             self.evaluated[attempt.architecture] = known
+            details = {DETAILS: dict(evaluation.details)} if evaluation.details else {}
             self._complete(attempt, known, {
-                SECONDS: evaluation.seconds, CPU_SECONDS: evaluation.cpu_seconds})
+                SECONDS: evaluation.seconds, CPU_SECONDS: evaluation.cpu_seconds, **details})
         else:
             self._fail(attempt, evaluation.reason)
         for other in waiting:

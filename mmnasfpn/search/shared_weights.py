@@ -17,8 +17,8 @@ from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import atomic_path
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.proxy_task import ProxyTask, with_genotype
-from mmnasfpn.search.rewards import REWARDS
+from mmnasfpn.search.proxy_task import ProxyTask
+from mmnasfpn.search.rewards import REWARDS, with_genotype
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.supernet import (
     check_supernet,

@@ -17,6 +17,8 @@ REASON = 'reason'
 REUSED_FROM = 'reused_from'
 #: Name of the genotype that it was given to start from, in place of a draw.
 START = 'start'
+#: What the reward left for the record, by name.
+DETAILS = 'details'
 #: Seconds that its evaluation took, and those of all its processors.
 SECONDS, CPU_SECONDS = 'seconds', 'cpu_seconds'
 

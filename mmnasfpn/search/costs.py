@@ -1,0 +1,185 @@
+"""What a pyramid costs, and rewards that weigh it against how good it is."""
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import MODELS, init_default_scope
+from torch.utils.benchmark import Timer
+
+from mmnasfpn.analysis.complexity import count_complexity, test_image_size
+from mmnasfpn.genotypes import Genotype
+from mmnasfpn.search.rewards import REWARDS, Reward, build_reward, with_genotype
+from mmnasfpn.search.space import SearchSpace
+
+_TIMING = 1.0  # seconds in which a detector runs again and again
+
+
+def _count_flops(cfg: Config, image_size: tuple[int, int]) -> float:
+    return float(count_complexity(cfg, image_size).flops)
+
+
+def _count_params(cfg: Config, image_size: tuple[int, int]) -> float:
+    return float(count_complexity(cfg, image_size).params)
+
+
+def _time(cfg: Config, image_size: tuple[int, int]) -> float:
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    detector: Any = MODELS.build(cfg.model).to(get_device()).eval()
+    sample = DetDataSample(metainfo=dict(
+        img_shape=image_size, ori_shape=image_size, batch_input_shape=image_size))
+    image = torch.randn(1, 3, *image_size, device=get_device())
+
+    @torch.no_grad()
+    def run() -> None:
+        detector(image, [sample], mode='tensor')
+
+    timer = Timer('run()', globals=dict(run=run), num_threads=torch.get_num_threads())
+    # The fastest runs are those that other processes disturbed least.
+    return 1000 * min(timer.blocked_autorange(min_run_time=_TIMING).times)
+
+
+#: Costs of a detector by name: functions of its config and of rows and columns of an image.
+COSTS: dict[str, Callable[[Config, tuple[int, int]], float]] = dict(
+    flops=_count_flops, params=_count_params, latency=_time)
+#: What they are counted in.
+UNITS = dict(flops='FLOPs', params='parameters', latency='ms')
+
+
+def cost_of(name: str, cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
+    """Return what the detector of a config costs with a genotype.
+
+    Args:
+        name (str): ``'flops'``, floating point operations for one image, 2 for each multiply-add;
+            ``'params'``, the number of parameters; or ``'latency'``, the milliseconds that backbone,
+            neck and head take for one image here, on the GPU if there is one: the fastest of the runs
+            of a second.
+        cfg (Config): The config.
+        genotype (Genotype): The genotype.
+        image_size (tuple[int, int]): Rows and columns of the image.
+    """
+    return COSTS[name](with_genotype(cfg, genotype), image_size)
+
+
+class _RewardOfCosts(Reward):
+    """A reward that another one and costs make together."""
+
+    def __init__(self, cfg: Config, space: SearchSpace, reward: Mapping[str, Any],
+                 costs: Sequence[str], image_size: Sequence[int] | None) -> None:
+        super().__init__(cfg, space)
+        for name in costs:
+            if name not in COSTS:
+                raise ValueError(f"reward: the cost is {name!r}, but must be one of {', '.join(COSTS)}")
+        self.reward = build_reward(cfg, space, reward)
+        if len(self.reward.goals) > 1:
+            raise ValueError(f'reward: {type(self).__name__} weighs a reward of one goal, but '
+                             f"{type(self.reward).__name__} has {', '.join(self.reward.goals)}")
+        self.costs = tuple(costs)
+        self.needs_process = self.reward.needs_process
+        size = tuple(image_size) if image_size is not None else test_image_size(cfg)
+        if size is None or len(size) != 2:
+            raise ValueError(f'reward: image_size is {image_size!r}, but must be rows and columns of '
+                             'the image that costs are counted for, as the test pipeline of this config '
+                             'does not say')
+        self.image_size: tuple[int, int] = size
+
+    @property
+    def num_reports(self) -> int:
+        """As often as the reward."""
+        return self.reward.num_reports
+
+    def check(self) -> None:
+        """Check the reward."""
+        self.reward.check()
+
+    def prepare(self, work_dir: Path, before: str) -> str:
+        """Prepare the reward."""
+        return self.reward.prepare(work_dir, before)
+
+    def _reward(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
+        reward = self.reward(genotype, work_dir)
+        assert isinstance(reward, float | int)  # it has one goal
+        return reward
+
+    def _costs(self, genotype: Genotype) -> dict[str, float]:
+        return {name: cost_of(name, self.cfg, genotype, self.image_size) for name in self.costs}
+
+
+@REWARDS.register_module()
+class WithCost(_RewardOfCosts):
+    """A reward, less for genotypes that cost more: MnasNet's product.
+
+    It is ``reward * (cost / target) ** weight``
+    (`Tan et al., 2019 <https://arxiv.org/abs/1807.11626>`_, equation 2). With the default weight, what
+    costs twice as much has to be 5% better.
+
+    Args:
+        reward (Mapping): The reward, which must not be negative, e.g. ``dict(type='ProxyTask')``.
+        cost (str): ``'flops'``, ``'params'`` or ``'latency'``, as in :func:`cost_of`.
+        target (float): The cost at which the reward stays as it is, in the unit of the cost.
+        weight (float): The exponent, 0 or less. Defaults to -0.07.
+        image_size (Sequence[int] | None): Rows and columns of the image that costs are counted for.
+            Defaults to None: what the test pipeline resizes to, padding included.
+
+    Raises:
+        ValueError: If there is no such cost, the target is not above 0, or the weight is above 0.
+    """
+
+    def __init__(self, cfg: Config, space: SearchSpace, reward: Mapping[str, Any], cost: str,
+                 target: float, weight: float = -0.07,
+                 image_size: Sequence[int] | None = None) -> None:
+        super().__init__(cfg, space, reward, [cost], image_size)
+        if not _is_number(target) or target <= 0:
+            raise ValueError(f'reward: target is {target!r}, but must be a number of {UNITS[cost]} '
+                             'above 0, the cost at which a reward stays as it is')
+        if not _is_number(weight) or weight > 0:
+            raise ValueError(f'reward: weight is {weight!r}, but must be 0 or less: a higher cost must '
+                             'not be better')
+        self.target = target
+        self.weight = weight
+
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
+        """Return the product; the record keeps both of its parts."""
+        costs = self._costs(genotype)
+        factor = (costs[self.costs[0]] / self.target) ** self.weight
+        if (report := self.reporter) is not None:
+            self.reward.reporter = lambda step, value: report(step, value * factor)
+        reward = self._reward(genotype, work_dir)
+        self.details = dict(reward=reward, **costs)
+        return reward * factor
+
+
+@REWARDS.register_module()
+class RewardAndCosts(_RewardOfCosts):
+    """A reward and costs, each a goal of its own: a search then looks for the Pareto front.
+
+    Args:
+        reward (Mapping): The reward, to be maximised, e.g. ``dict(type='ProxyTask')``.
+        costs (Sequence[str]): ``'flops'``, ``'params'`` or ``'latency'``, as in :func:`cost_of`, to be
+            minimised.
+        image_size (Sequence[int] | None): As for :class:`WithCost`.
+
+    Raises:
+        ValueError: If there is no such cost, or none at all.
+    """
+
+    def __init__(self, cfg: Config, space: SearchSpace, reward: Mapping[str, Any],
+                 costs: Sequence[str], image_size: Sequence[int] | None = None) -> None:
+        if isinstance(costs, str) or not costs:
+            raise ValueError(f"reward: costs is {costs!r}, but must be a list of {', '.join(COSTS)}")
+        super().__init__(cfg, space, reward, costs, image_size)
+        self.goals = {'reward': 'maximize', **dict.fromkeys(costs, 'minimize')}
+
+    def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> list[float]:
+        """Return the reward, and each cost."""
+        costs = self._costs(genotype)
+        return [self._reward(genotype, work_dir), *costs.values()]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
