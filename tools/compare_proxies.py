@@ -1,0 +1,82 @@
+"""Compare proxies: what they say of random genotypes, against what these reach in a longer training."""
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from mmnasfpn._files import write_json
+from mmnasfpn._markdown import write_markdown
+from mmnasfpn.engine.cli import (
+    MAX_NUMPY_SEED,
+    markdown_file,
+    needs_extra,
+    output_file,
+    output_folder,
+    run_tool,
+    whole_number,
+)
+from mmnasfpn.engine.config import find_config, load_config
+
+PART = 'proxies'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config of a search whose reward is the final training')
+    parser.add_argument('--proxies', nargs='+', required=True, metavar='PROXY',
+                        help='configs of searches in the same space, by their rewards; or flops, '
+                             'params, latency')
+    parser.add_argument('--genotypes', type=whole_number(3), default=32, metavar='N',
+                        help='how many (%(default)s)')
+    parser.add_argument('--seed', type=whole_number(0, MAX_NUMPY_SEED), default=0,
+                        help='of the genotypes (%(default)s)')
+    parser.add_argument('--workers', type=whole_number(1), metavar='N',
+                        help='trials at a time (one for each GPU or core)')
+    parser.add_argument('--work-dir', type=output_folder, default='work_dirs/proxies',
+                        help='where the trials are; the same command goes on with them (%(default)s)')
+    parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all as JSON')
+    parser.add_argument('--markdown', type=markdown_file(PART), metavar='FILE',
+                        help='write the table, between the marks of a file that exists')
+    parser.add_argument('--picture', type=output_file('.png'), metavar='FILE',
+                        help='draw final values over those of each proxy')
+    args = parser.parse_args()
+    if len(set(args.proxies)) < len(args.proxies):
+        parser.error(f'--proxies: two of {" ".join(args.proxies)} are the same')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
+        from mmnasfpn.search import proxies
+        from mmnasfpn.search.run import space_of
+    config = find_config(args.config)
+    cfg = load_config(config)
+    names = [proxy if proxy in proxies.COSTS else find_config(proxy) for proxy in args.proxies]
+    configs = {name: load_config(name) for name in names if name not in proxies.COSTS}
+    for name, other in configs.items():
+        if space_of(other) != space_of(cfg):
+            raise ValueError(f'{name} searches another space than {config}: give proxies of one space')
+    genotypes = proxies.sample_genotypes(cfg, args.genotypes, args.seed)
+
+    def score(name: str) -> proxies.Scores:
+        if name in proxies.COSTS:
+            return proxies.count(cfg, name, genotypes, args.work_dir / f'{name}.json')
+        stem = Path(name).stem
+        return proxies.score(configs.get(name, cfg), stem, genotypes, args.work_dir / stem, args.workers)
+
+    scores = [score(name) for name in names]
+    final = score(config)
+    found = proxies.agreements(final.values, scores)
+    table = proxies.to_markdown(final, scores, found)
+    Console().print(table, markup=False, soft_wrap=True)
+    if args.json:
+        write_json(args.json, proxies.to_json(final, scores, found, genotypes))
+    if args.markdown:
+        write_markdown(args.markdown, table, PART)
+    if args.picture:
+        proxies.draw_proxies(final, scores, found, args.picture)
+
+
+if __name__ == '__main__':
+    run_tool(main, 'the same command goes on')
