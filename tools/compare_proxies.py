@@ -1,6 +1,5 @@
 """Compare proxies: what they say of random genotypes, against what these reach in a longer training."""
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
@@ -15,7 +14,6 @@ from mmnasfpn.engine.cli import (
     run_tool,
     whole_number,
 )
-from mmnasfpn.engine.config import find_config, load_config
 
 PART = 'proxies'
 
@@ -48,34 +46,17 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
-        from mmnasfpn.search import proxies
-        from mmnasfpn.search.run import space_of
-    config = find_config(args.config)
-    cfg = load_config(config)
-    names = [proxy if proxy in proxies.COSTS else find_config(proxy) for proxy in args.proxies]
-    configs = {name: load_config(name) for name in names if name not in proxies.COSTS}
-    for name, other in configs.items():
-        if space_of(other) != space_of(cfg):
-            raise ValueError(f'{name} searches another space than {config}: give proxies of one space')
-    genotypes = proxies.sample_genotypes(cfg, args.genotypes, args.seed)
-
-    def score(name: str) -> proxies.Scores:
-        if name in proxies.COSTS:
-            return proxies.count(cfg, name, genotypes, args.work_dir / f'{name}.json')
-        stem = Path(name).stem
-        return proxies.score(configs.get(name, cfg), stem, genotypes, args.work_dir / stem, args.workers)
-
-    scores = [score(name) for name in names]
-    final = score(config)
-    found = proxies.agreements(final.values, scores)
-    table = proxies.to_markdown(final, scores, found)
+        from mmnasfpn.search.proxies import compare, draw_proxies, to_markdown
+    comparison = compare(args.config, args.proxies, args.genotypes, args.seed, args.work_dir,
+                         args.workers)
+    table = to_markdown(comparison)
     Console().print(table, markup=False, soft_wrap=True)
     if args.json:
-        write_json(args.json, proxies.to_json(final, scores, found, genotypes))
+        write_json(args.json, comparison.to_dict())
     if args.markdown:
         write_markdown(args.markdown, table, PART)
     if args.picture:
-        proxies.draw_proxies(final, scores, found, args.picture)
+        draw_proxies(comparison, args.picture)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,13 @@ from mmengine.logging import print_log
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.evaluation import Evaluation, evaluate
-from mmnasfpn.search.processes import end_with_parent, kill_group
+from mmnasfpn.search.processes import (
+    VISIBLE_GPUS,
+    end_with_parent,
+    kill_group,
+    num_cores,
+    visible_gpus,
+)
 from mmnasfpn.search.rewards import Reward
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.template import context_for_gpus, environment, start_template
@@ -157,7 +163,7 @@ class LocalEvaluator(Evaluator):
             target=_work, args=(theirs, self._pickled, genotype, work_dir, self._num_threads, gpu,
                                 self.reporter is not None))
         # For one that is no copy of the template, and looks for GPUs as it imports.
-        with environment(**({} if gpu is None else {_VISIBLE: gpu})):
+        with environment(**({} if gpu is None else {VISIBLE_GPUS: gpu})):
             process.start()
         theirs.close()
         self._running[number] = _Trial(process, ours, gpu, time.monotonic())
@@ -222,21 +228,6 @@ def make_evaluator(reward: Reward, settings: SearchSettings) -> Evaluator:
     return LocalEvaluator(reward, settings.num_workers or len(visible_gpus()) or num_cores(), timeout)
 
 
-_VISIBLE = 'CUDA_VISIBLE_DEVICES'
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    named = os.environ.get(_VISIBLE)
-    count = torch.cuda.device_count()
-    return named.split(',')[:count] if named else [str(index) for index in range(count)]
-
-
-def num_cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def _custom_imports(reward: Reward) -> list[str]:
     names = (reward.cfg.get('custom_imports') or {}).get('imports') or []
     return [names] if isinstance(names, str) else list(names)
@@ -248,7 +239,7 @@ def _work(connection: Connection, pickled_reward: bytes, genotype: Genotype, wor
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then stops this
     if gpu is not None:
-        os.environ[_VISIBLE] = gpu  # CUDA looks once, when it is first used
+        os.environ[VISIBLE_GPUS] = gpu  # CUDA looks once, when it is first used
     torch.set_num_threads(num_threads)
     np.random.seed()  # copies of the template would all draw the same, and MMEngine draws seeds so
     work_dir.mkdir(parents=True, exist_ok=True)

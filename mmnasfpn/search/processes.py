@@ -1,4 +1,4 @@
-"""Processes that end together."""
+"""Processes that end together, and what they may use."""
 import multiprocessing
 import os
 import signal
@@ -6,6 +6,11 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any
+
+import torch
+
+#: The environment variable that says which GPUs a process may use.
+VISIBLE_GPUS = 'CUDA_VISIBLE_DEVICES'
 
 
 def end_with_parent() -> None:
@@ -28,3 +33,15 @@ def kill_group(process: Any) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join()
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    named = os.environ.get(VISIBLE_GPUS)
+    count = torch.cuda.device_count()
+    return named.split(',')[:count] if named else [str(index) for index in range(count)]
+
+
+def num_cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))

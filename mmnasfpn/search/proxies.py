@@ -16,14 +16,13 @@ from scipy.stats import bootstrap, kendalltau
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import to_table
 from mmnasfpn.analysis.complexity import test_image_size
+from mmnasfpn.engine.config import find_config, load_config
 from mmnasfpn.genotypes import Genotype
-from mmnasfpn.search.costs import cost_of
+from mmnasfpn.search.costs import COSTS, cost_of
 from mmnasfpn.search.evaluation import cpu_seconds
 from mmnasfpn.search.run import search, space_of
 from mmnasfpn.search.settings import SearchSettings
 
-#: The part of a Markdown file that the table replaces.
-PROXIES_PART = 'proxies'
 _SAMPLES = 9999  # of the bootstrap
 _MANY = 1000  # genotypes: what a search evaluates
 
@@ -68,10 +67,66 @@ class Agreement:
     ahead: tuple[float, float, float] | None = None
 
 
-def sample_genotypes(cfg: Config, number: int, seed: int) -> dict[str, Genotype]:
-    """Draw genotypes of the space of a config, by names."""
-    space, rng = space_of(cfg), random.Random(seed)
-    return {f'random_{index}': space.sample(rng) for index in range(number)}
+@dataclass(frozen=True)
+class Comparison:
+    """The final values of some genotypes, what proxies say of them, and how well these agree.
+
+    Args:
+        genotypes (Mapping[str, Genotype]): The genotypes by name.
+        final (Scores): What they reach in the end.
+        proxies (Sequence[Scores]): What each proxy says of them.
+        agreements (Sequence[Agreement]): How well each proxy agrees.
+    """
+
+    genotypes: Mapping[str, Genotype]
+    final: Scores
+    proxies: Sequence[Scores]
+    agreements: Sequence[Agreement]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return dict(genotypes={name: genotype.to_dict() for name, genotype in self.genotypes.items()},
+                    final=asdict(self.final),
+                    proxies=[{**asdict(scores), **asdict(agreement)} for scores, agreement
+                             in zip(self.proxies, self.agreements, strict=True)])
+
+
+def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_dir: Path,
+            num_workers: int | None = None) -> Comparison:
+    """Compare what proxies say of random genotypes with what these reach in the end.
+
+    Args:
+        config (str): Config of a search whose reward is the final training.
+        proxies (Sequence[str]): Configs of searches in the same space, whose rewards are the proxies, or
+            names of :data:`mmnasfpn.search.costs.COSTS`.
+        number (int): How many genotypes.
+        seed (int): Of the genotypes.
+        work_dir (Path): Where all is kept; another call goes on with it.
+        num_workers (int | None): As for :class:`SearchSettings`.
+
+    Raises:
+        ValueError: If a config cannot be used, or is of another space.
+        RuntimeError: If some genotypes cannot be evaluated.
+    """
+    config = find_config(config)
+    cfg = load_config(config)
+    space = space_of(cfg)
+    found = {proxy: load_config(find_config(proxy)) for proxy in proxies if proxy not in COSTS}
+    for proxy, other in found.items():
+        if space_of(other) != space:
+            raise ValueError(f'{proxy} searches another space than {config}: give proxies of one space')
+    rng = random.Random(seed)
+    genotypes = {f'random_{index}': space.sample(rng) for index in range(number)}
+    scores = []
+    for proxy in proxies:
+        if proxy in COSTS:
+            scores.append(count(cfg, proxy, genotypes, work_dir / f'{proxy}.json'))
+        else:
+            name = Path(proxy).stem
+            scores.append(score(found[proxy], name, genotypes, work_dir / name, num_workers))
+    name = Path(config).stem
+    final = score(cfg, name, genotypes, work_dir / name, num_workers)
+    return Comparison(genotypes, final, scores, agreements(final.values, scores))
 
 
 def score(cfg: Config, name: str, genotypes: Mapping[str, Genotype], work_dir: Path,
@@ -121,7 +176,7 @@ def count(cfg: Config, cost: str, genotypes: Mapping[str, Genotype], path: Path)
         raise ValueError(f'{cfg.filename} does not say to which size it resizes images: {cost} cannot '
                          'be counted')
     kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    for name, genotype in track(genotypes.items(), f'Counting {cost}'):
+    for genotype in track(list(genotypes.values()), f'Counting {cost}'):
         key = f'{genotype.to_json()} {size}'
         if key not in kept:
             start, cpu_start = time.monotonic(), cpu_seconds()
@@ -166,45 +221,40 @@ def _with_interval(statistic: Any, data: Sequence[Sequence[float]],
     return statistic(*data), float(interval.low), float(interval.high)
 
 
-def to_markdown(final: Scores, proxies: Sequence[Scores], found: Sequence[Agreement]) -> str:
-    """Return a table of proxies: how well they agree with the final training, and what they cost."""
+def to_markdown(comparison: Comparison) -> str:
+    """Return a table of proxies: how well they agree with the final training, and what they cost.
+
+    "tau per CPU s" is tau over what one of a thousand genotypes takes, its share of what is done once
+    included.
+    """
+    final, proxies = comparison.final, comparison.proxies
     lines = []
-    for scores, one in zip(proxies, found, strict=True):
+    for scores, one in zip(proxies, comparison.agreements, strict=True):
         once = scores.setup_cpu_seconds
         many = once + _MANY * scores.cpu_seconds
         ahead = '' if one.ahead is None else '{:+.2f} ({:+.2f} to {:+.2f})'.format(*one.ahead)
         lines.append((
             scores.name, f'{one.tau:.2f}', f'{one.low:.2f} to {one.high:.2f}', ahead,
             f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{many / 3600:.1f}',
-            f'{one.tau / (many / _MANY):.3f}'))
+            f'{_MANY * one.tau / many:.3f}' if many else ''))
     lines.append(('the final training', '', '', '', f'{final.setup_cpu_seconds:,.0f}',
                   f'{final.cpu_seconds:.1f}', f'{_MANY * final.cpu_seconds / 3600:.1f}', ''))
     return to_table(
         ('proxy', "Kendall's tau", '95% interval', f'ahead of {proxies[0].name}', 'CPU s, once',
-         'CPU s a genotype', f'CPU h for {_MANY:,}', f'tau for each CPU s a genotype, of {_MANY:,}'),
-        lines)
+         'CPU s a genotype', f'CPU h for {_MANY:,}', 'tau per CPU s'), lines)
 
 
-def to_json(final: Scores, proxies: Sequence[Scores], found: Sequence[Agreement],
-            genotypes: Mapping[str, Genotype]) -> dict[str, Any]:
-    """Return everything as plain data."""
-    return dict(genotypes={name: genotype.to_dict() for name, genotype in genotypes.items()},
-                final=asdict(final),
-                proxies=[{**asdict(scores), **asdict(one)}
-                         for scores, one in zip(proxies, found, strict=True)])
-
-
-def draw_proxies(final: Scores, proxies: Sequence[Scores], found: Sequence[Agreement],
-                 out: Path) -> None:
+def draw_proxies(comparison: Comparison, out: Path) -> None:
     """Draw what each genotype reaches in the end over what each proxy says of it."""
+    proxies = comparison.proxies
     num_columns = min(4, len(proxies))
     num_rows = -(-len(proxies) // num_columns)
     figure = Figure(figsize=(3.6 * num_columns, 3.6 * num_rows), layout='constrained')
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(proxies):]:
         axes.axis('off')
-    for axes, scores, one in zip(panels, proxies, found, strict=False):
-        axes.plot(scores.values, final.values, 'o', color='#1f4e8c', markersize=4, alpha=0.7)
+    for axes, scores, one in zip(panels, proxies, comparison.agreements, strict=False):
+        axes.plot(scores.values, comparison.final.values, 'o', color='#1f4e8c', markersize=4, alpha=0.7)
         axes.set(xlabel=scores.name, title=f'tau {one.tau:.2f} ({one.low:.2f} to {one.high:.2f})')
         axes.grid(alpha=0.3)
     for axes in panels[::num_columns]:

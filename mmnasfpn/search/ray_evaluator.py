@@ -11,7 +11,8 @@ from typing import Any
 
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.evaluation import Evaluation, evaluate
-from mmnasfpn.search.evaluators import Evaluator, Outcome, num_cores
+from mmnasfpn.search.evaluators import Evaluator, Outcome
+from mmnasfpn.search.processes import num_cores
 from mmnasfpn.search.rewards import Reward
 
 _HUNG = 'hung.txt'  # where a task was when its time was over

@@ -2,7 +2,6 @@
 import copy
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 from collections.abc import Iterable, Mapping
@@ -24,9 +23,10 @@ from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.engine.run import train
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.registry import HOOKS
-from mmnasfpn.search.processes import end_with_parent, kill_group
+from mmnasfpn.search.processes import end_with_parent, kill_group, visible_gpus
 from mmnasfpn.search.rewards import nas_fpn_of
 from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.template import context_for_gpus, start_template
 
 _TRAINED_FOR = 'mmnasfpn:supernet'  # in the meta data of a checkpoint
 _HOOK = 'mmnasfpn.SampleGenotypeHook'
@@ -100,7 +100,10 @@ def train_supernet(cfg: Config, work_dir: Path) -> Path:
         cfg = copy.deepcopy(cfg)
         cfg.work_dir = str(work_dir)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        process = multiprocessing.get_context('spawn').Process(target=_train, args=(cfg.to_dict(),))
+        context = start_template([])
+        if visible_gpus():
+            context = context_for_gpus(context)
+        process = context.Process(target=_train, args=(cfg.to_dict(),))
         process.start()
         try:
             process.join()
@@ -122,7 +125,7 @@ def finished_supernet(work_dir: Path, cfg: Config) -> Path | None:
     last = work_dir / 'last_checkpoint'
     if not last.is_file():
         return None
-    checkpoint = Path(last.read_text().strip())
+    checkpoint = work_dir / Path(last.read_text().strip()).name  # wherever the work dir is by now
     check_supernet(checkpoint, cfg)
     meta = load_checkpoint(checkpoint)['meta']
     epochs, steps = (cfg.train_cfg.get(key) for key in ('max_epochs', 'max_iters'))
@@ -151,7 +154,7 @@ def check_supernet(path: str | os.PathLike[str], cfg: Config) -> None:
 def load_supernet(cfg: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
     """Return a trained supernet."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    supernet = MODELS.build(cfg.model)
+    supernet = MODELS.build(copy.deepcopy(cfg.model))  # detectors change what they are built from
     load_weights(supernet, state_dict_of(load_checkpoint(checkpoint)))
     return supernet
 

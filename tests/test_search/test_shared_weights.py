@@ -1,0 +1,201 @@
+"""Shared weights: a supernet is trained once, and genotypes are evaluated with its weights."""
+import copy
+import random
+
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
+from mmnasfpn.engine.run import load_config
+from mmnasfpn.search import SearchSpace
+from mmnasfpn.search.rewards import build_reward, with_genotype
+from mmnasfpn.search.supernet import (
+    SampleGenotypeHook,
+    check_supernet,
+    copy_weights,
+    finished_supernet,
+    load_supernet,
+    measure_statistics,
+    supernet_config,
+    train_supernet,
+)
+from tests.conftest import REPO, write_tiny_config
+from tests.test_search.searches import completed, search
+
+SPACE = SearchSpace()
+GENOTYPES = [SPACE.sample(random.Random(seed)) for seed in range(3)]
+
+
+def tiny(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    cfg = load_config(str(write_tiny_config(folder)))
+    cfg.experiment_name = cfg.visualizer.name = folder.name
+    cfg.merge_from_dict({'reward': dict(type='SharedWeights', num_batches=2),
+                         'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, **changes})
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A config, and a supernet that was trained for it."""
+    folder = tmp_path_factory.mktemp('shared')
+    cfg = tiny(folder / 'tiny')
+    reward = build_reward(cfg, SPACE)
+    reward.check()
+    reward.prepare(folder, '')
+    return cfg, reward
+
+
+def random_detector(cfg, genotype=None):
+    """A detector whose norms have done some work."""
+    init_default_scope('mmdet')
+    detector = MODELS.build(copy.deepcopy((with_genotype(cfg, genotype) if genotype else cfg).model))
+    for module in detector.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return detector.eval()
+
+
+def flat(outputs):
+    return [x for part in outputs for x in part]
+
+
+def test_a_pyramid_of_a_supernet_is_bit_for_bit_the_plain_detector_with_those_weights(trained):
+    cfg, reward = trained
+    torch.manual_seed(0)
+    supernet = random_detector(reward.supernet_cfg)
+    image = torch.randn(2, 3, 128, 96)
+    for genotype in GENOTYPES:
+        plain = random_detector(cfg, genotype)
+        copy_weights(supernet, plain)
+        supernet.neck.set_genotype(genotype)
+        with torch.no_grad():
+            found, expected = (flat(model(image, mode='tensor')) for model in (plain, supernet))
+        assert len(found) == 10 and all(map(torch.equal, found, expected))
+
+
+def test_measured_statistics_are_means_over_the_batches_and_leave_weights_as_they_are(trained):
+    detector = random_detector(trained[0], GENOTYPES[0])
+    before = {name: x.clone() for name, x in detector.state_dict().items()}
+    norm = detector.neck.laterals[0].norm
+    seen = []
+    norm.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0]))
+    images = torch.randint(256, (3, 4, 3, 128, 128), dtype=torch.uint8)
+    batches = [list(batch) for batch in images]
+    measure_statistics(detector, batches)
+    after = detector.state_dict()
+    changed = {name for name, x in after.items() if not torch.equal(x, before[name])}
+    assert changed and all('running_' in name or 'num_batches' in name for name in changed)
+    assert not any(name.startswith('backbone.') for name in changed)
+    assert not any(name.endswith('running_mean') and name not in changed for name in after
+                   if not name.startswith('backbone.'))
+    assert torch.allclose(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
+    assert torch.allclose(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0))
+    assert not detector.training and norm.momentum is not None
+    mean = norm.running_mean.clone()
+    measure_statistics(detector, batches)  # from anew
+    assert torch.allclose(norm.running_mean, mean)
+
+
+def test_the_pyramid_of_a_step_follows_from_the_seed_and_the_step():
+    hook, other = (SampleGenotypeHook(SPACE.to_dict(), seed) for seed in (0, 1))
+    drawn = [hook.genotype(step) for step in range(20)]
+    assert drawn == [SampleGenotypeHook(SPACE.to_dict()).genotype(step) for step in range(20)]
+    assert len(set(drawn)) == 20 and drawn[0] != other.genotype(0)
+
+
+def test_a_supernet_is_trained_once_and_its_training_goes_on_where_it_stopped(trained, tmp_path):
+    cfg, reward = trained
+    longer = supernet_config(cfg, SPACE, dict(train_cfg=dict(max_epochs=2)))
+    folder = tmp_path / 'supernet'
+    first = train_supernet(reward.supernet_cfg, folder)
+    assert first.name == 'epoch_1.pth' and finished_supernet(folder, longer) is None
+    written = first.stat().st_mtime_ns
+    assert train_supernet(reward.supernet_cfg, folder) == first
+    second = train_supernet(longer, folder)
+    assert second.name == 'epoch_2.pth' and first.stat().st_mtime_ns == written
+    assert load_checkpoint(second)['meta']['iter'] == 6
+    # The steps of the first epoch were not taken again: they drew other pyramids than those of the second.
+    assert len(list(folder.glob('*/vis_data/scalars.json'))) == 2
+    moved = folder.rename(tmp_path / 'moved')
+    assert finished_supernet(moved, longer) == moved / 'epoch_2.pth'
+
+
+def test_a_training_of_a_supernet_that_fails_says_where_its_log_is(trained, tmp_path):
+    cfg = supernet_config(trained[0], SPACE, dict(optim_wrapper=dict(optimizer=dict(type='Nothing'))))
+    with pytest.raises(RuntimeError, match=f'its log is in {tmp_path}'):
+        train_supernet(cfg, tmp_path)
+
+
+def test_a_search_evaluates_with_the_weights_of_its_supernet(trained, tmp_path, no_graphs):
+    cfg, reward = trained
+    cfg.reward.checkpoint = str(reward.checkpoint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmnasfpn.search.shared_weights.SharedWeights.needs_process', False)
+        summary = search(cfg, tmp_path / 'w', 2, sampler='random', start=dict(nasfpn='nasfpn'))
+    assert summary['completed'] == 2 and set(summary['starts']) == {'nasfpn'}
+    assert summary['preparation']['result'] == reward.prepare(tmp_path / 'w', '')
+    assert all(0 <= trial.value < 1 for trial in completed(tmp_path / 'w'))
+    assert reward(GENOTYPES[0], tmp_path) == reward(GENOTYPES[0], tmp_path)  # the same images
+
+
+def test_a_record_of_another_supernet_is_refused(trained, tmp_path):
+    reward = build_reward(trained[0], SPACE)
+    with pytest.raises(CheckpointError, match="another supernet, abc, than .*: give its file"):
+        reward.prepare(tmp_path, 'abc')
+    reward.checkpoint = None
+    with pytest.raises(CheckpointError, match='a supernet, abc, that is not in'):
+        reward.prepare(tmp_path, 'abc')
+
+
+@pytest.mark.parametrize(('changes', 'space', 'words'), [
+    ({}, SearchSpace(ops=['sum']), r'another search space: space.ops was .*, and is \[.sum.\]'),
+    ({'model.backbone.base_channels': 8, 'model.neck.in_channels': [8, 16, 32, 64]}, SPACE,
+     'another detector: model.backbone.base_channels was 4, and is 8'),
+], ids=['space', 'detector'])
+def test_a_supernet_of_another_config_is_refused(changes, space, words, trained):
+    cfg, reward = trained
+    cfg = cfg.copy()
+    cfg = load_config(cfg.filename)
+    cfg.merge_from_dict(changes)
+    with pytest.raises(CheckpointError, match=words):
+        check_supernet(reward.checkpoint, supernet_config(cfg, space, {}))
+
+
+def test_a_supernet_of_other_data_is_refused(trained, tmp_path):
+    cfg, reward = trained
+    (tmp_path / 'other.json').write_text('{}')
+    other = supernet_config(cfg, SPACE, {})
+    other.train_dataloader.dataset.update(data_root=str(tmp_path), ann_file='other.json')
+    with pytest.raises(CheckpointError, match=r'another data set: data was \['):
+        check_supernet(reward.checkpoint, other)
+
+
+def test_a_checkpoint_that_is_no_supernet_is_refused(trained, tmp_path):
+    cfg, _ = trained
+    torch.save(dict(state_dict={}, meta={}), tmp_path / 'plain.pth')
+    with pytest.raises(CheckpointError, match='plain.pth is no checkpoint of a supernet'):
+        cfg = load_config(cfg.filename)
+        cfg.reward = dict(type='SharedWeights', checkpoint=str(tmp_path / 'plain.pth'))
+        build_reward(cfg, SPACE).check()
+
+
+def test_the_weights_of_a_supernet_are_those_of_its_checkpoint(trained):
+    _, reward = trained
+    loaded = load_supernet(reward.supernet_cfg, reward.checkpoint).state_dict()
+    saved = load_checkpoint(reward.checkpoint)['state_dict']
+    assert loaded.keys() == saved.keys() and all(torch.equal(loaded[key], saved[key]) for key in saved)
+
+
+def test_a_supernet_has_no_drop_block():
+    cfg = load_config(str(REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64-dropblock_7e_shapes.py'))
+    assert any('DropBlock' in hook['type'] for hook in cfg.custom_hooks)
+    changed = supernet_config(cfg, SPACE, {})
+    assert 'dropblock_cfg' not in changed.model.neck
+    assert not any('DropBlock' in hook['type'] for hook in changed.custom_hooks)
+    with pytest.raises(ValueError, match='takes no dropblock_cfg'):
+        MODELS.build(dict(changed.model.neck, dropblock_cfg=dict(keep_prob=0.9, block_size=3)))
