@@ -111,6 +111,10 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
     config = find_config(config)
     cfg = load_config(config)
     space = space_of(cfg)
+    names = [proxy if proxy in COSTS else Path(proxy).stem for proxy in (config, *proxies)]
+    if len(set(names)) < len(names):
+        raise ValueError(f'two have the same name among {", ".join(names)}: what each evaluates is kept '
+                         'by its name')
     found = {proxy: load_config(find_config(proxy)) for proxy in proxies if proxy not in COSTS}
     for proxy, other in found.items():
         if space_of(other) != space:

@@ -128,10 +128,13 @@ def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
     """Have the reward do what takes long, and note what it cost, also where it is interrupted."""
     start, cpu_start = time.monotonic(), cpu_seconds()
     result = before = record.preparation['result']
+    is_new = True
     try:
         result = reward.prepare(work_dir, before)
+        is_new = result != before
     finally:
-        record.note_preparation(result, time.monotonic() - start, cpu_seconds() - cpu_start)
+        if is_new:
+            record.note_preparation(result, time.monotonic() - start, cpu_seconds() - cpu_start)
 
 
 def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:

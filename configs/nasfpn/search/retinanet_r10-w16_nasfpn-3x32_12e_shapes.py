@@ -1,5 +1,5 @@
-# What proxy tasks are compared with: three times the steps of retinanet_r10-w16_nasfpn-3x32_4e_shapes.py. A
-# trial takes two to five minutes on one core.
+# What proxies are compared with: three times the steps of retinanet_r10-w16_nasfpn-3x32_4e_shapes.py.
+# A trial takes two to five minutes on one core.
 _base_ = './retinanet_r10-w16_nasfpn-3x32_4e_shapes.py'
 
 train_cfg = dict(max_epochs=12, val_interval=12)

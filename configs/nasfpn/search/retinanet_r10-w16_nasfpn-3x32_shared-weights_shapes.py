@@ -1,5 +1,5 @@
-# Shared weights (Guo et al., 2020) in place of the proxy task: a supernet of all pyramids is trained once,
-# in half an hour on one core; then a trial only evaluates, in two to four seconds.
+# Shared weights (Guo et al., 2020) in place of the proxy task: a supernet of all pyramids is trained
+# once, in half an hour on one core; then a trial only evaluates, in three seconds.
 _base_ = './retinanet_r10-w16_nasfpn-3x32_4e_shapes.py'
 
 reward = dict(

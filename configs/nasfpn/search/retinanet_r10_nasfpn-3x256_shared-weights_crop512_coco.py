@@ -1,5 +1,6 @@
-# Shared weights (Guo et al., 2020) in place of the paper's proxy task: a supernet of all pyramids is trained
-# once, on the same images; then a trial only evaluates. How long it must be trained was not measured on COCO.
+# Shared weights (Guo et al., 2020) in place of the paper's proxy task: a supernet of all pyramids is
+# trained once, on the same images; then a trial only evaluates. How long it must be trained was not
+# measured on COCO.
 _base_ = './retinanet_r10_nasfpn-3x256_crop512-10e_coco.py'
 
 reward = dict(
