@@ -80,7 +80,7 @@ class Results:
         whose attempts all failed: in the end, ``trials`` are ``completed``, ``pruned`` and ``given_up``.
         ``starts`` are the genotypes that were given; ``preparation`` is what was done before the first
         trial. ``repeated_last_500`` is the share of the last ones whose architecture had been drawn
-        before.
+        before, ``last_100`` the mean of the last rewards and their standard deviation.
         """
         best = self.top(1)
         last = self.rewards[-200:]
@@ -92,6 +92,7 @@ class Results:
             failed=self.num_failed, given_up=self.num_given_up, unique=num_unique[-1],
             best=dict(reward=best[0].reward, genotype=best[0].genotype.to_dict()) if best else None,
             mean_reward_last_200=sum(last) / len(last) if last else None,
+            last_100=_mean_and_spread(self.rewards[-100:]),
             repeated_last_500=1 - new / recent if recent else None,
             starts=self.starts(), preparation=self.record.preparation,
             sampler=sampler, seconds=round(seconds, 1))
@@ -148,3 +149,7 @@ class Results:
         if front := self.pareto_front():
             draw_pareto_front(self.record.goals, [trial.values for trial in self.completed],
                               [trial.values for trial in front], work_dir / 'pareto.png')
+
+
+def _mean_and_spread(rewards: Sequence[float]) -> dict[str, float] | None:
+    return dict(mean=float(np.mean(rewards)), std=float(np.std(rewards))) if rewards else None
