@@ -178,12 +178,11 @@ def test_a_supernet_of_other_data_is_refused(trained, tmp_path):
 
 
 def test_a_checkpoint_that_is_no_supernet_is_refused(trained, tmp_path):
-    cfg, _ = trained
     torch.save(dict(state_dict={}, meta={}), tmp_path / 'plain.pth')
+    reward = build_reward(load_config(trained[0].filename), SPACE, dict(
+        type='SharedWeights', checkpoint=str(tmp_path / 'plain.pth')))
     with pytest.raises(CheckpointError, match='plain.pth is no checkpoint of a supernet'):
-        cfg = load_config(cfg.filename)
-        cfg.reward = dict(type='SharedWeights', checkpoint=str(tmp_path / 'plain.pth'))
-        build_reward(cfg, SPACE).check()
+        reward.check()
 
 
 def test_the_weights_of_a_supernet_are_those_of_its_checkpoint(trained):
