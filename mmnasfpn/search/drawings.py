@@ -75,8 +75,9 @@ def _mark_starts(axes: Axes, rewards: Sequence[float], starts: Mapping[int, str]
     values = [rewards[number - 1] for number in starts]
     axes.plot(list(starts), values, 'D', color='#ef6c00', markerfacecolor='none', label='given')
     for (number, name), value in list(zip(starts.items(), values, strict=True))[:_NAMES]:
-        axes.annotate(name, (number, value), xytext=(7, -3), textcoords='offset points', fontsize=8)
-    axes.legend(loc='upper left', ncols=4)
+        axes.annotate(name, (number, value), xytext=(7, -3), textcoords='offset points', fontsize=8,
+                      bbox=dict(color='white', alpha=0.7, pad=0.5))
+    axes.legend(loc='upper left', ncols=4, fontsize='small')
 
 
 def draw_architectures(improvements: Sequence[Candidate], out: Path) -> None:
