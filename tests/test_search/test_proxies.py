@@ -1,6 +1,7 @@
 """How well proxies agree with the final training."""
 import itertools
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace, proxies
 from mmnasfpn.search.proxies import Scores, agreements, compare, count, draw_proxies, to_markdown
+from tests.conftest import REPO
 from tests.test_search.searches import MATCH
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
@@ -107,3 +109,17 @@ def test_costs_are_counted_once(tiny_config, tmp_path, monkeypatch):
     cfg.test_dataloader.dataset.pipeline = []
     with pytest.raises(ValueError, match='does not say to which size .*: flops cannot be counted'):
         count(cfg, 'flops', genotypes, tmp_path / 'flops.json')
+
+
+def test_the_tool_writes_table_picture_and_json(tmp_path, few_samples, monkeypatch, capsys):
+    (tmp_path / 'page.md').write_text('<!-- begin of the proxies -->\n<!-- end of the proxies -->\n')
+    out = {name: str(tmp_path / name) for name in ('page.md', 'all.json', 'proxies.png')}
+    monkeypatch.setattr('sys.argv', [
+        'compare_proxies.py', str(MATCH), '--proxies', other_match(tmp_path), '--genotypes', '4',
+        '--work-dir', str(tmp_path / 'w'), '--json', out['all.json'], '--markdown', out['page.md'],
+        '--picture', out['proxies.png']])
+    runpy.run_path(str(REPO / 'tools/compare_proxies.py'))['main']()
+    assert '| other | ' in (tmp_path / 'page.md').read_text()
+    assert '| other | ' in capsys.readouterr().out
+    assert len(json.loads((tmp_path / 'all.json').read_text())['final']['values']) == 4
+    assert (tmp_path / 'proxies.png').is_file()
