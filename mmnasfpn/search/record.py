@@ -1,5 +1,7 @@
 """The record of a search: an Optuna study that survives a kill at any moment."""
 import datetime
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -7,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from mmnasfpn.genotypes import Genotype, architecture_hash
 from mmnasfpn.search.samplers import ControllerSampler, distributions
@@ -26,6 +29,9 @@ from mmnasfpn.search.trials import (
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
 _PREPARATION = 'mmnasfpn:preparation'  # and what was done before the first trial
 _SECONDS = 'mmnasfpn:seconds'  # how long it has run
+# What a database says to one of several drivers that make its tables at the same moment.
+_CONFLICTS = (IntegrityError, ProgrammingError)
+_REOPEN = 5  # how often it is tried again then
 _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clocks of other machines say
 
 
@@ -64,20 +70,29 @@ class Record:
         self.goals = goals
         self.space = space
         self.owner = owner
-        shown = without_password(url)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            self._storage = open_storage(url)
-            self.study = optuna.create_study(storage=self._storage, study_name=study_name,
-                                             directions=list(goals.values()), load_if_exists=True)
-        except RecordError:
-            raise
-        except Exception as error:  # of SQLAlchemy, the database's driver, Optuna, Alembic or the system
-            raise RecordError(
-                f'the storage {shown} cannot be opened: {type(error).__name__}: {error}') from None
-        self._check_identity(shown, dict(identity))
+        self._open(url, study_name, dict(identity))
         self._distributions = distributions(space)
         self._architectures: dict[int, str] = {}  # by the number of the trial
+
+    def _open(self, url: str, study_name: str, identity: dict[str, Any]) -> None:
+        shown = without_password(url)
+        for is_last in (False,) * _REOPEN + (True,):
+            try:
+                self._storage = open_storage(url)
+                self.study = optuna.create_study(
+                    storage=self._storage, study_name=study_name,
+                    directions=list(self.goals.values()), load_if_exists=True)
+                self._check_identity(shown, identity)
+                return
+            except RecordError:
+                raise
+            except Exception as error:  # of SQLAlchemy, a driver, Optuna, Alembic or the system
+                if is_last or not isinstance(error, _CONFLICTS):
+                    cause = getattr(error, 'orig', None) or error  # without what SQLAlchemy adds
+                    raise RecordError(f'the storage {shown} cannot be opened: {type(cause).__name__}: '
+                                      f"{' '.join(str(cause).split())}") from None
+            time.sleep(random.uniform(0.1, 0.5))
 
     def _check_identity(self, url: str, identity: dict[str, Any]) -> None:
         found = self.study.user_attrs.get(_IDENTITY)

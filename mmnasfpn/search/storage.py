@@ -1,7 +1,10 @@
 """Where the record of a search is: a database of SQLAlchemy's, or a journal."""
 import fcntl
+import importlib
 import logging
+import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -14,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 
 _JOURNAL = 'journal:'  # what the URL of a journal begins with
 _BEGINNING = b'{"op_code":'  # of a journal
+_POSTGRES_DRIVERS = ('psycopg', 'psycopg2')  # the better one first
 
 
 class RecordError(ValueError):
@@ -70,11 +74,9 @@ def sqlite_url(path: Path) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+    """Return a URL as it may be shown, also one that SQLAlchemy cannot read."""
+    url = re.sub(r'(://[^:/?]*:).*@', r'\1***@', url)
+    return re.sub(r'(password=)[^&]*', r'\1***', url)
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -83,10 +85,12 @@ def open_storage(url: str) -> BaseStorage:
     A killed process loses nothing of it, a machine that loses its power at most the last trials.
 
     Args:
-        url (str): SQLAlchemy's URL of a database, or ``journal:`` and a path.
+        url (str): SQLAlchemy's URL of a database, or ``journal:`` and a path. With ``postgresql://``
+            the driver is psycopg or psycopg2, whichever is installed.
 
     Raises:
-        RecordError: If the folder of the file is missing, or the file is no journal.
+        RecordError: If the folder of the file is missing, the file is no journal, the URL cannot be
+            read, or the driver of its database is missing.
     """
     if url.startswith(_JOURNAL):
         path = url.removeprefix(_JOURNAL)
@@ -96,6 +100,8 @@ def open_storage(url: str) -> BaseStorage:
         raise RecordError(f'the storage is {url!r}, but must be a URL of Optuna, e.g. sqlite:///{url} '
                           f'or postgresql://user@host/database, or {_JOURNAL}{url}')
     if not url.startswith('sqlite'):
+        url = _with_driver(url)
+        _check_driver(url)
         return RDBStorage(url, engine_kwargs=dict(pool_pre_ping=True))
     _check_folder(url, make_url(url).database)
     storage = RDBStorage(url)
@@ -107,6 +113,40 @@ def open_storage(url: str) -> BaseStorage:
 def _check_folder(url: str, path: str | None) -> None:
     if path and not Path(path).parent.is_dir():
         raise RecordError(f'the storage {url} cannot be opened: there is no folder {Path(path).parent}')
+
+
+def _with_driver(url: str) -> str:
+    """Name a driver that is installed in a URL of PostgreSQL that names none.
+
+    The one that SQLAlchemy takes then depends on its version, not on what is installed.
+    """
+    backend, _, rest = url.partition('://')
+    if backend not in ('postgresql', 'postgres'):
+        return url
+    for driver in _POSTGRES_DRIVERS:
+        with suppress(ImportError):
+            importlib.import_module(driver)
+            return f'postgresql+{driver}://{rest}'
+    raise RecordError(f"the storage {without_password(url)} needs a driver of PostgreSQL, "
+                      f"{' or '.join(_POSTGRES_DRIVERS)}: pip install 'mmnasfpn[postgres]'")
+
+
+def _check_driver(url: str) -> None:
+    shown = without_password(url)
+    try:
+        parsed = make_url(url.format(SCHEMA_VERSION=0))  # as Optuna does
+        if '@' in (parsed.host or ''):  # the end of a password
+            raise ValueError
+    except (ArgumentError, ValueError, LookupError):  # which may show the password
+        raise RecordError(
+            f'the storage {shown} cannot be read: it must be like postgresql://user:password@host:5432/'
+            'database, with %40 for a @ in the password') from None
+    try:
+        parsed.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise RecordError(
+            f'the storage {shown} needs a driver that cannot be imported ({error}): install it, or name '
+            f'another one, {parsed.get_backend_name()}+DRIVER://') from None
 
 
 def _open_journal(path: str) -> JournalStorage:

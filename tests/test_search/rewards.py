@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 
-from mmnasfpn.search.rewards import REWARDS, Reward
+from mmnasfpn.search.rewards import REWARDS, GenotypeMatch, Reward
 
 _GPU_AT_IMPORT = os.environ.get('CUDA_VISIBLE_DEVICES')
 
@@ -76,3 +76,24 @@ class Scripted(Reward):
                 return number
             except FileExistsError:
                 number += 1
+
+
+@REWARDS.register_module(force=True)
+class NotedMatch(GenotypeMatch):
+    """A match that takes some time, in the process of the search, and notes its calls.
+
+    Args:
+        notes (str): The file, of a line for each call: the trial's folder.
+        seconds (float): How long a call takes.
+    """
+
+    def __init__(self, cfg, space, target, notes, seconds):
+        super().__init__(cfg, space, target)
+        self.notes = notes
+        self.seconds = seconds
+
+    def __call__(self, genotype, work_dir):
+        with open(self.notes, 'a') as file:
+            file.write(f'{work_dir}\n')
+        time.sleep(self.seconds)
+        return super().__call__(genotype, work_dir)

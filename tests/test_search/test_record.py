@@ -1,13 +1,16 @@
 """The record: nothing is lost, and nothing is there twice."""
 import sqlite3
+import time
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError
 
-from mmnasfpn.search import SearchSpace
+from mmnasfpn.search import SearchSpace, record
 from mmnasfpn.search.record import Record, RecordError, is_given_up
 from mmnasfpn.search.samplers import ControllerSampler
+from mmnasfpn.search.storage import open_storage
 from mmnasfpn.search.trials import ARCHITECTURE, FAILURES, REASON, RETRY_OF, draw_number
 
 SPACE = SearchSpace(0, 2, 1)
@@ -200,6 +203,23 @@ def test_a_password_is_not_shown():
     with pytest.raises(RecordError, match=r'postgresql://me:\*\*\*@nowhere') as raised:
         Record('postgresql://me:secret@nowhere/search', SPACE, dict(seed=0), 'me')
     assert 'secret' not in str(raised.value)
+
+
+def test_a_driver_that_another_one_hinders_from_making_the_tables_tries_again(tmp_path, monkeypatch):
+    conflicts = [IntegrityError('CREATE TABLE', None, ValueError('there is one')) for _ in range(2)]
+
+    def open_after_conflicts(url):
+        if conflicts:
+            raise conflicts.pop()
+        return open_storage(url)
+
+    monkeypatch.setattr(record, 'open_storage', open_after_conflicts)
+    monkeypatch.setattr(time, 'sleep', lambda _: None)
+    open_record(tmp_path).draw()
+    assert conflicts == []
+    conflicts.extend(IntegrityError('CREATE TABLE', None, ValueError('there is one')) for _ in range(9))
+    with pytest.raises(RecordError, match='cannot be opened: ValueError: there is one$'):
+        open_record(tmp_path)
 
 
 @in_each_storage
