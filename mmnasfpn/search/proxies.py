@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,20 @@ def _with_interval(statistic: Any, data: Sequence[Sequence[float]],
     return statistic(*data), float(interval.low), float(interval.high)
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return names of configs without the words that all of them begin or end with."""
+    words = [name.split('_') for name in names if name not in COSTS]
+    start, end = _num_common(words), _num_common([each[::-1] for each in words])
+    if any(len(each) <= start + end for each in words):  # nothing would be left of some
+        return list(names)
+    return [name if name in COSTS else '_'.join(name.split('_')[start:-end or None]) for name in names]
+
+
+def _num_common(lists: Sequence[Sequence[str]]) -> int:
+    """Return how many items all lists begin with."""
+    return len(list(takewhile(lambda items: len(set(items)) == 1, zip(*lists, strict=False))))
+
+
 def to_markdown(comparison: Comparison) -> str:
     """Return a table of proxies: how well they agree with the final training, and what they cost.
 
@@ -232,35 +247,37 @@ def to_markdown(comparison: Comparison) -> str:
     included.
     """
     final, proxies = comparison.final, comparison.proxies
+    short, *names = short_names([final.name, *(scores.name for scores in proxies)])
     lines = []
-    for scores, one in zip(proxies, comparison.agreements, strict=True):
+    for name, scores, one in zip(names, proxies, comparison.agreements, strict=True):
         once = scores.setup_cpu_seconds
         many = once + _MANY * scores.cpu_seconds
         ahead = '' if one.ahead is None else '{:+.2f} ({:+.2f} to {:+.2f})'.format(*one.ahead)
         lines.append((
-            scores.name, f'{one.tau:.2f}', f'{one.low:.2f} to {one.high:.2f}', ahead,
+            name, f'{one.tau:.2f}', f'{one.low:.2f} to {one.high:.2f}', ahead,
             f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{many / 3600:.1f}',
             f'{_MANY * one.tau / many:.3f}' if many else ''))
-    lines.append(('the final training', '', '', '', f'{final.setup_cpu_seconds:,.0f}',
+    lines.append((f'{short}, the final training', '', '', '', f'{final.setup_cpu_seconds:,.0f}',
                   f'{final.cpu_seconds:.1f}', f'{_MANY * final.cpu_seconds / 3600:.1f}', ''))
     return to_table(
-        ('proxy', "Kendall's tau", '95% interval', f'ahead of {proxies[0].name}', 'CPU s, once',
+        ('proxy', "Kendall's tau", '95% interval', f'ahead of {names[0]}', 'CPU s, once',
          'CPU s a genotype', f'CPU h for {_MANY:,}', 'tau per CPU s'), lines)
 
 
 def draw_proxies(comparison: Comparison, out: Path) -> None:
     """Draw what each genotype reaches in the end over what each proxy says of it."""
     proxies = comparison.proxies
+    short, *names = short_names([comparison.final.name, *(scores.name for scores in proxies)])
     num_columns = min(4, len(proxies))
     num_rows = -(-len(proxies) // num_columns)
     figure = Figure(figsize=(3.6 * num_columns, 3.6 * num_rows), layout='constrained')
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(proxies):]:
         axes.axis('off')
-    for axes, scores, one in zip(panels, proxies, comparison.agreements, strict=False):
+    for axes, name, scores, one in zip(panels, names, proxies, comparison.agreements, strict=False):
         axes.plot(scores.values, comparison.final.values, 'o', color='#1f4e8c', markersize=4, alpha=0.7)
-        axes.set(xlabel=scores.name, title=f'tau {one.tau:.2f} ({one.low:.2f} to {one.high:.2f})')
+        axes.set(xlabel=name, title=f'tau {one.tau:.2f} ({one.low:.2f} to {one.high:.2f})')
         axes.grid(alpha=0.3)
     for axes in panels[::num_columns]:
-        axes.set_ylabel('final AP')
+        axes.set_ylabel(f'reward of {short}')
     figure.savefig(out, dpi=100)

@@ -9,7 +9,15 @@ import pytest
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace, proxies
-from mmnasfpn.search.proxies import Scores, agreements, compare, count, draw_proxies, to_markdown
+from mmnasfpn.search.proxies import (
+    Scores,
+    agreements,
+    compare,
+    count,
+    draw_proxies,
+    short_names,
+    to_markdown,
+)
 from tests.conftest import REPO
 from tests.test_search.searches import MATCH
 
@@ -123,3 +131,13 @@ def test_the_tool_writes_table_picture_and_json(tmp_path, few_samples, monkeypat
     assert '| other | ' in capsys.readouterr().out
     assert len(json.loads((tmp_path / 'all.json').read_text())['final']['values']) == 4
     assert (tmp_path / 'proxies.png').is_file()
+
+
+@pytest.mark.parametrize(('names', 'short'), [
+    (['a_x_12e_b', 'a_x_4e_b', 'flops', 'a_y_b'], ['x_12e', 'x_4e', 'flops', 'y']),
+    (['match', 'other'], ['match', 'other']),
+    (['a_b', 'a_c_b'], ['a_b', 'a_c_b']),
+    (['a', 'flops'], ['a', 'flops']),
+])
+def test_names_are_short(names, short):
+    assert short_names(names) == short
