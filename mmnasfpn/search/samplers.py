@@ -120,6 +120,8 @@ class ControllerSampler(BaseSampler):
             high = 1 if name == 'baseline_decay' else math.inf
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
                 raise ValueError(f'{name} is {value!r}, but must be a number in 0..{high}')
+        if not isinstance(learn_pruned, bool):
+            raise ValueError(f'learn_pruned is {learn_pruned!r}, but must be True or False')
         self.space = space
         self.seed = seed
         self.batch_size = batch_size
