@@ -84,7 +84,7 @@ class Scripted(Reward):
 class Rising(Scripted):
     """A reward that reports how it rises, by a fifth at each of 4 steps, and does as it is told then.
 
-    Its script says what happens after a report of the n-th call: ``{n: (step, what)}``.
+    Its script says what happens once a report of the n-th call is known: ``{n: (step, what)}``.
     """
 
     needs_process = False
@@ -94,9 +94,11 @@ class Rising(Scripted):
         last, what = self.script.get(str(self._count()), (0, ''))
         value = self.value_of(genotype)
         for step in range(1, self.num_reports + 1):
-            self.report(step, step / 5 * value)
-            if step == last:
-                self._do(what)
+            try:
+                self.report(step, step / 5 * value)
+            finally:  # also where that stops it
+                if step == last:
+                    self._do(what)
         return value
 
     def _do(self, what):
