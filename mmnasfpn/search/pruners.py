@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mmnasfpn.search.rewards import Reward
 from mmnasfpn.search.trials import draw_numbers
 
-#: One of so many trials goes on to so many times the steps.
-_REDUCTION_FACTOR = 2
+#: By the name of a pruner: one of so many trials goes on to so many times the steps.
+_REDUCTION_FACTORS = dict(halving=2, hyperband=3)
 #: What the names of the system attributes begin with that pruners give a trial.
 _PRUNERS_ATTRIBUTE = 'completed_rung_'
 
@@ -38,7 +38,7 @@ def make_pruner(name: str, reward: Reward, reduction_factor: int | None = None) 
         raise ValueError(f'--pruner {name} stops trials by what they report after each epoch, but the '
                          f'reward {type(reward).__name__} of this config reports nothing before its '
                          'end: give --pruner none, or a ProxyTask of several epochs')
-    reduction_factor = reduction_factor or _REDUCTION_FACTOR
+    reduction_factor = reduction_factor or _REDUCTION_FACTORS[name]
     if name == 'halving':
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=reduction_factor)
     return HyperbandPruner(min_resource=1, max_resource=reward.num_reports + 1,
