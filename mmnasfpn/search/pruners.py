@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mmnasfpn.search.rewards import Reward
 from mmnasfpn.search.trials import draw_numbers
 
-#: By the name of a pruner: one of so many trials goes on to so many times the steps.
-_REDUCTION_FACTORS = dict(halving=2, hyperband=3)
+#: One of so many trials goes on to so many times the steps.
+_REDUCTION_FACTOR = 2
 #: What the names of the system attributes begin with that pruners give a trial.
 _PRUNERS_ATTRIBUTE = 'completed_rung_'
 
@@ -24,7 +24,7 @@ def make_pruner(name: str, reward: Reward, reduction_factor: int | None = None) 
         name (str): One of :data:`mmnasfpn.search.settings.PRUNERS`.
         reward (Reward): What reports the values that it decides by.
         reduction_factor (int | None): One of so many trials goes on to so many times the steps, 2 or
-            more. Defaults to None: what experiments found best, see ``docs/search.md``.
+            more. Defaults to None: 2, which experiments found best, see ``docs/search.md``.
 
     Raises:
         ValueError: If the reward reports none, or has several goals.
@@ -38,7 +38,7 @@ def make_pruner(name: str, reward: Reward, reduction_factor: int | None = None) 
         raise ValueError(f'--pruner {name} stops trials by what they report after each epoch, but the '
                          f'reward {type(reward).__name__} of this config reports nothing before its '
                          'end: give --pruner none, or a ProxyTask of several epochs')
-    reduction_factor = reduction_factor or _REDUCTION_FACTORS[name]
+    reduction_factor = reduction_factor or _REDUCTION_FACTOR
     if name == 'halving':
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=reduction_factor)
     return HyperbandPruner(min_resource=1, max_resource=reward.num_reports + 1,

@@ -82,7 +82,7 @@ def is_pruned(trial):
 
 @pytest.mark.parametrize('factor', [2, 3])
 def test_halving_stops_what_is_not_among_the_best_that_came_as_far(factor, tmp_path, monkeypatch):
-    monkeypatch.setitem(pruners._REDUCTION_FACTORS, 'halving', factor)
+    monkeypatch.setattr(pruners, '_REDUCTION_FACTOR', factor)
     rising_search(tmp_path, 30)
     seen = {factor ** rung: [] for rung in range(5)}  # values of trials that came to a rung, by its step
     for trial in trials_of(tmp_path / 'w'):
