@@ -47,13 +47,21 @@ def evaluate(reward: Reward, genotype: Genotype, work_dir: Path,
     """
     start, cpu_start = time.monotonic(), cpu_seconds()
     values, reason, is_pruned = None, '', False
-    reward.reporter = reporter
+    reported: list[float] = []
+
+    def report(step: int, value: float) -> bool:
+        reported.append(value)
+        assert reporter is not None
+        return reporter(step, value)
+
+    reward.reporter = reporter and report
+    reward.details = {}  # not those of an earlier call
     try:
         if reward.cfg.get('custom_imports'):
             import_modules_from_strings(**reward.cfg.custom_imports)
         values, reason = _checked(reward(genotype, work_dir), reward)
-    except Pruned as pruned:
-        values, is_pruned = (pruned.value,), True
+    except Pruned:
+        values, is_pruned = (reported[-1],), True
     except Exception as error:
         traceback.print_exc()
         reason = f'{type(error).__name__}: {error}'

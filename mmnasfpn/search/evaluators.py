@@ -178,23 +178,25 @@ class LocalEvaluator(Evaluator):
             is_over_time = (self.trial_timeout is not None
                             and time.monotonic() - trial.start >= self.trial_timeout)
             message = self._receive(trial)
-            if isinstance(message, _Report):
-                self._answer(number, trial, message)
-            elif message is not None or not is_alive or is_over_time:
+            if isinstance(message, Evaluation):
                 outcomes.append(self._end(number, trial, message))
+            elif not is_alive or is_over_time:
+                outcomes.append(self._end(number, trial, None))
+            elif message is not None:
+                self._answer(number, trial, message)
         return outcomes
 
     @staticmethod
-    def _receive(trial: _Trial) -> Any:
+    def _receive(trial: _Trial) -> Evaluation | _Report | None:
         """Return what a trial has sent; None if nothing."""
         if trial.connection.poll():
-            with suppress(EOFError):
+            with suppress(EOFError, ConnectionError):  # the latter if it did not read our answer
                 return trial.connection.recv()
         return None
 
     def _answer(self, number: int, trial: _Trial, report: _Report) -> None:
         assert self.reporter is not None
-        with suppress(BrokenPipeError):  # it has died meanwhile
+        with suppress(ConnectionError):  # it has died meanwhile
             trial.connection.send(self.reporter(number, report.step, report.value))
 
     def _end(self, number: int, trial: _Trial, found: Evaluation | None) -> Outcome:
@@ -246,6 +248,7 @@ def _work(connection: Connection, pickled_reward: bytes, genotype: Genotype, wor
     with open(work_dir / 'log.txt', 'a') as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
+
         def report(step: int, value: float) -> bool:
             connection.send(_Report(step, value))
             return connection.recv()

@@ -17,11 +17,12 @@ _LINE_EVERY = 30.0  # seconds, where the output is no terminal
 class Progress(rich_progress.Progress):
     """Shows trials, best and mean reward, the share of different architectures, and the time left.
 
-    It begins with the completed trials of earlier runs, and the number of those that were given up.
+    It begins with the completed trials of earlier runs, and the number of those that were stopped early
+    or given up.
     """
 
     def __init__(self, num_trials: int, rewards: Sequence[float], architectures: Sequence[str],
-                 num_given_up: int) -> None:
+                 num_others: int) -> None:
         self.num_completed = len(rewards)
         self.best = max(rewards, default=-math.inf)
         self.last = deque(rewards, _LAST)
@@ -33,7 +34,7 @@ class Progress(rich_progress.Progress):
             disable=not console.is_terminal, refresh_per_second=2,
             speed_estimate_period=math.inf)  # a trial may take hours
         self.add_task('', total=num_trials)
-        self.update(self.task_ids[0], completed=self.num_completed + num_given_up)
+        self.update(self.task_ids[0], completed=self.num_completed + num_others)
         self._written = time.monotonic()
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -57,7 +58,7 @@ class Progress(rich_progress.Progress):
         self.end_trial()
 
     def end_trial(self) -> None:
-        """Count a trial that was completed or given up."""
+        """Count a trial that was completed, stopped early or given up."""
         self.advance(self.task_ids[0])
         if not self.console.is_terminal and time.monotonic() - self._written > _LINE_EVERY:
             self._line()

@@ -18,6 +18,7 @@ from mmnasfpn.search.rewards import REWARDS, Reward, nas_fpn_of, with_genotype
 from mmnasfpn.search.space import SearchSpace
 
 _CHECK_LOSS_EVERY = 10  # steps
+_VAL_INTERVAL = 1000  # steps, MMEngine's default in a schedule of steps
 
 
 class _KeepMetrics(Hook):
@@ -79,7 +80,7 @@ class ProxyTask(Reward):
         schedule = self.cfg.train_cfg
         if (epochs := schedule.get('max_epochs')) is not None:
             return epochs - 1
-        return (schedule.max_iters - 1) // schedule.get('val_interval', 1)
+        return (schedule.max_iters - 1) // schedule.get('val_interval', _VAL_INTERVAL)
 
     def check(self) -> None:
         """Draw missing shapes, and check data, neck and head against each other.

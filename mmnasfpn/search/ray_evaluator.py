@@ -60,7 +60,9 @@ class RayEvaluator(Evaluator):
 
     @cached_property
     def _desk(self) -> Any:
-        desk = self._ray.remote(num_cpus=0)(_Desk).remote()
+        here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            self._ray.get_runtime_context().get_node_id(), soft=False)  # so that it ends with the search
+        desk = self._ray.remote(num_cpus=0, scheduling_strategy=here)(_Desk).remote()
         self._next_report = desk.take.remote()
         return desk
 
@@ -115,7 +117,9 @@ class RayEvaluator(Evaluator):
 
     def _answer(self, number: int, step: int, value: float) -> None:
         assert self.reporter is not None
-        self._desk.answer.remote(number, self.reporter(number, step, value))
+        # What has ended since it reported is in the record already, which takes no more of it.
+        if any(number == running for running, _ in self._running.values()):
+            self._desk.answer.remote(number, self.reporter(number, step, value))
         self._next_report = self._desk.take.remote()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from mmnasfpn.genotypes import Genotype, architecture_hash
+from mmnasfpn.search.pruners import ask_pruner, without_pruners
 from mmnasfpn.search.samplers import ControllerSampler, distributions
 from mmnasfpn.search.settings import STUDY_NAME
 from mmnasfpn.search.space import SearchSpace
@@ -22,6 +23,7 @@ from mmnasfpn.search.trials import (
     OWNER,
     REASON,
     RETRY_OF,
+    REUSED_FROM,
     START,
     is_whole,
 )
@@ -37,12 +39,16 @@ _ASKING = datetime.timedelta(days=1)  # no draw takes longer, whatever the clock
 
 @dataclass(frozen=True)
 class Attempt:
-    """A trial that is to be evaluated, and how many attempts at the same draw have failed before."""
+    """A trial that is to be evaluated, and how many attempts at the same draw have failed before.
+
+    ``start`` is the name of its genotype if that was given; else nothing.
+    """
 
     number: int
     genotype: Genotype
     architecture: str
     failures: int = 0
+    start: str = ''
 
 
 class Record:
@@ -188,7 +194,7 @@ class Record:
         architecture = architecture_hash(genotype)
         trial.set_user_attr(OWNER, self.owner)
         trial.set_user_attr(ARCHITECTURE, architecture)
-        return Attempt(trial.number, genotype, architecture)
+        return Attempt(trial.number, genotype, architecture, start=trial.user_attrs.get(START, ''))
 
     def complete(self, number: int, values: Sequence[float], is_pruned: bool = False,
                  attrs: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -197,8 +203,8 @@ class Record:
         Args:
             number (int): Its number.
             values (Sequence[float]): Its reward, or a value for each goal.
-            is_pruned (bool): Whether it was stopped early; the value is what it last reported. Defaults
-                to False.
+            is_pruned (bool): Whether it was stopped early, or has the reward of one that was: the
+                value is then what that last reported. Defaults to False.
             attrs (Mapping): Attributes of the trial.
         """
         for key, value in attrs.items():
@@ -206,14 +212,19 @@ class Record:
         if not is_pruned:
             self.study.tell(number, list(values))
             return
-        if not self.trials[number].intermediate_values:  # it was not evaluated itself
-            self._storage.set_trial_intermediate_value(self._id(number), 1, values[0])
+        if REUSED_FROM in attrs:  # it has reported nothing itself
+            for step, value in self.trials[attrs[REUSED_FROM]].intermediate_values.items():
+                self._storage.set_trial_intermediate_value(self._id(number), step, value)
         self.study.tell(number, state=TrialState.PRUNED)  # Optuna takes the last report as its value
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Record what a trial reports on its way, and return whether the study's pruner stops it."""
+        """Record what a trial reports on its way, and return whether the study's pruner stops it.
+
+        It stops none whose genotype was given: that is to be known in the end.
+        """
         self._storage.set_trial_intermediate_value(self._id(number), step, value)
-        return self.study.pruner.prune(self.study, self._storage.get_trial(self._id(number)))
+        is_stopped = ask_pruner(self.study, number, len(self._distributions))
+        return is_stopped and START not in self.trials[number].user_attrs
 
     def fail(self, attempt: Attempt, reason: str) -> FrozenTrial:
         """Fail a trial and return it; the reason is for whoever reads the record."""
@@ -224,7 +235,8 @@ class Record:
         """Make another trial of a failed one's actions, running, and return it."""
         # The sampler's attributes tell it how the actions were drawn.
         attrs = {key: trial.user_attrs[key] for key in (FAILURES, START) if key in trial.user_attrs}
-        return self._begin(trial.params, trial.system_attrs, {RETRY_OF: trial.number, **attrs})
+        return self._begin(trial.params, without_pruners(trial.system_attrs),
+                           {RETRY_OF: trial.number, **attrs})
 
     def genotype(self, params: Mapping[str, Any]) -> Genotype:
         """Return the genotype of a whole trial's parameters."""
@@ -250,7 +262,8 @@ class Record:
             system_attrs=dict(system_attrs)))
         number = max(trial.number for trial in self.trials
                      if trial.user_attrs.get(OWNER) == self.owner)
-        return Attempt(number, genotype, architecture, user_attrs.get(FAILURES, 0))
+        return Attempt(number, genotype, architecture, user_attrs.get(FAILURES, 0),
+                       user_attrs.get(START, ''))
 
     def _fail(self, number: int, reason: str) -> FrozenTrial:
         self._set(number, REASON, reason)

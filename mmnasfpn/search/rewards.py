@@ -1,5 +1,6 @@
 """Rewards of genotypes: what a search maximises."""
 import copy
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, Registry
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn.genotypes import Genotype, MergingCell, get_genotype
 from mmnasfpn.registry import class_of
 from mmnasfpn.search.space import SearchSpace
@@ -21,10 +23,6 @@ REWARDS = Registry('reward', scope='mmnasfpn', locations=[
 
 class Pruned(Exception):  # noqa: N818
     """The search stops an evaluation, since others were better after as many steps."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__(value)
-        self.value = value
 
 
 class Reward(ABC):
@@ -81,9 +79,15 @@ class Reward(ABC):
 
         Raises:
             Pruned: If the search stops the evaluation; not to be caught.
+            ValueError: If the step is below 1, or the value is infinite or NaN.
         """
-        if self.reporter is not None and self.reporter(step, value):
-            raise Pruned(value)
+        if self.reporter is None:
+            return
+        check_whole_number('step', step, 1)
+        if not math.isfinite(value):
+            raise ValueError(f'what is reported at step {step} is {value}, but must be a finite number')
+        if self.reporter(step, value):
+            raise Pruned
 
     @abstractmethod
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float | Sequence[float]:

@@ -75,8 +75,8 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         raise ValueError(f"the reward has {len(reward.goals)} goals, {', '.join(reward.goals)}, but the "
                          'controller learns from one: give --sampler nsgaii, tpe or random, or make one '
                          "goal of them by reward=dict(type='WithCost', ...)")
-    pruner = make_pruner(settings.pruner, reward)
     reward.check()
+    pruner = make_pruner(settings.pruner, reward)
     work_dir = Path(work_dir)
     with only_one(work_dir), closing(make_evaluator(reward, settings)) as evaluator:
         owner = _owner(work_dir)
@@ -204,7 +204,7 @@ class _Search:
                 results.write(self.work_dir)
                 results.draw(self.work_dir)
         if not results.completed:
-            raise self._all_failed('see the record')
+            raise self._none_completed() if self.num_pruned else self._all_failed('see the record')
         return results.summary(self.settings.sampler, self._seconds())
 
     def _read_record(self) -> Results:
@@ -212,7 +212,8 @@ class _Search:
         self.num_completed = len(results.completed)
         self.num_given_up = results.num_given_up
         self.num_pruned = len(results.pruned)
-        for trial in (*results.completed, *results.pruned):
+        # A given genotype completes also where a draw of it was stopped: that is what counts then.
+        for trial in (*results.pruned, *results.completed):
             if REUSED_FROM not in trial.user_attrs:
                 self.evaluated[self.record.architecture(trial)] = _Known(
                     trial.number, tuple(trial.values), trial.state is TrialState.PRUNED)
@@ -254,8 +255,8 @@ class _Search:
 
     def _begin(self, attempt: Attempt) -> None:
         """Evaluate an attempt, or give it the reward of one of the same architecture."""
-        if attempt.architecture in self.evaluated:
-            known = self.evaluated[attempt.architecture]
+        known = self.evaluated.get(attempt.architecture)
+        if known is not None and not (known.is_pruned and attempt.start):
             self._complete(attempt, known, {REUSED_FROM: known.number})
         elif any(attempt.architecture == other.architecture for other in self.running.values()):
             self.waiting.setdefault(attempt.architecture, []).append(attempt)
@@ -302,8 +303,16 @@ class _Search:
         self.num_given_up += 1
         self.num_given_up_now += 1
         self.progress.end_trial()
-        if not self.num_completed and self.num_given_up_now >= min(_GIVE_UP_ALL, self.num_trials):
+        if (not self.num_completed + self.num_pruned
+                and self.num_given_up_now >= min(_GIVE_UP_ALL, self.num_trials)):
             raise self._all_failed(reason)
+
+    def _none_completed(self) -> SearchFailed:
+        return SearchFailed(
+            f'no trial was evaluated to its end: {self.num_pruned} were stopped early by --pruner '
+            f'{self.settings.pruner}, and {self.num_given_up} failed. The same command with more '
+            f'--trials than {self.num_trials} goes on, and with more --retries than '
+            f'{self.settings.max_retries} it tries again what failed')
 
     def _all_failed(self, reason: str) -> SearchFailed:
         return SearchFailed(

@@ -70,8 +70,8 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
 class ControllerSampler(BaseSampler):
     """Draw trials from the controller, which learns from completed ones by PPO (section 4.2).
 
-    It learns each time that ``batch_size`` more trials are completed, in the order in which they
-    completed. Its state follows from the seed and the record: a new sampler on an old study learns
+    It learns each time that ``batch_size`` more trials are completed or pruned, in the order in which
+    that happened. Its state follows from the seed and the record: a new sampler on an old study learns
     what the old one had learned, and draws what it would have drawn. So a sampler is for one study.
 
     It works with ``study.optimize`` and several threads, as Optuna's own samplers do:
@@ -80,9 +80,10 @@ class ControllerSampler(BaseSampler):
     - A parameter that is not a decision of the space is drawn at random, by seed, trial and name.
     - Decisions that :class:`optuna.samplers.PartialFixedSampler` or ``study.enqueue_trial`` fixes stay
       as they are. The controller draws the others given these, and learns from the others only.
-    - It does not learn from a trial that failed or was pruned; whose value is infinite or beyond ±1e18;
-      that lacks a decision, or has other choices for one; whose decisions were all fixed, or one of them
-      by a sampler that does not say how.
+    - From a trial that was pruned it learns the last value that it reported, as its reward.
+    - It does not learn from a trial that failed, or was pruned before it reported; whose value is
+      infinite or beyond ±1e18; that lacks a decision, or has other choices for one; whose decisions were
+      all fixed, or one of them by a sampler that does not say how.
 
     Its defaults were chosen by experiment: see ``docs/search.md``.
 
@@ -100,7 +101,7 @@ class ControllerSampler(BaseSampler):
         max_lag (int): How often the controller may have learned between the draw of a trial and its
             completion; it does not learn from a trial that took longer. Defaults to 20.
         learn_pruned (bool): Learn from a trial that was pruned as if its last value were its reward.
-            Defaults to False: ignore it.
+            Defaults to True. If False, it is ignored.
         owner (str): Who draws, where several controllers of one seed draw for one record.
 
     Raises:
@@ -110,7 +111,7 @@ class ControllerSampler(BaseSampler):
     def __init__(self, space: SearchSpace, seed: int = 0, batch_size: int = 10, epochs: int = 4,
                  lr: float = 0.001, clip: float = 0.2, entropy_weight: float = 0.1,
                  baseline_decay: float = 0.9, max_grad_norm: float = 1.0, hidden_size: int = 100,
-                 max_lag: int = 20, learn_pruned: bool = False, owner: str = '') -> None:
+                 max_lag: int = 20, learn_pruned: bool = True, owner: str = '') -> None:
         for name, number, least in (
                 ('seed', seed, 0), ('batch_size', batch_size, 2), ('epochs', epochs, 1),
                 ('hidden_size', hidden_size, 1), ('max_lag', max_lag, 0)):
@@ -120,6 +121,8 @@ class ControllerSampler(BaseSampler):
             high = 1 if name == 'baseline_decay' else math.inf
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
                 raise ValueError(f'{name} is {value!r}, but must be a number in 0..{high}')
+        if not isinstance(learn_pruned, bool):
+            raise ValueError(f'learn_pruned is {learn_pruned!r}, but must be True or False')
         self.space = space
         self.seed = seed
         self.batch_size = batch_size

@@ -43,3 +43,13 @@ def draw_number(number: int, trials: Sequence[FrozenTrial], num_decisions: int) 
     without, and so does one that has genotypes to start from before it learns of them.
     """
     return number - sum(trial.number < number and not is_draw(trial, num_decisions) for trial in trials)
+
+
+def draw_numbers(trials: Sequence[FrozenTrial], num_decisions: int) -> dict[int, int]:
+    """Return by the number of each trial the :func:`draw_number` of the draw that it is or repeats."""
+    numbers: dict[int, int] = {}
+    num_draws = 0
+    for trial in trials:
+        numbers[trial.number] = numbers.get(trial.user_attrs.get(RETRY_OF, -1), num_draws)
+        num_draws += is_draw(trial, num_decisions)
+    return numbers

@@ -113,6 +113,7 @@ def within(file, text, **names):
     ('compare_samplers', ['TINY', '--seeds', 0, 2**64], 2, 'and at most 18446744073709551615'),
     ('compare_seeds', ['TINY', '--seeds', 2**32], 2, 'and at most 4294967295'),
     ('compare_samplers', ['TINY', '--variants', 'lr'], 1, 'must be NAME=VALUE'),
+    ('compare_pruners', ['--factors', 1], 2, 'at least 2'),
     ('compare_seeds', ['TINY', '--picture', 'p.jpg'], 2, 'must end in .png'),
     ('demo', ['--json', 'FOLDER.json'], 2, 'is a folder: name a file'),
     ('paper_table', ['--json', 'TINY/t.json'], 2, 'cannot be written'),

@@ -1,6 +1,7 @@
 """Rewards that do to a search what can happen to one; configs name this module in ``custom_imports``."""
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy
 
+from mmnasfpn.genotypes import architecture_hash
 from mmnasfpn.search.rewards import REWARDS, GenotypeMatch, Reward
 
 _GPU_AT_IMPORT = os.environ.get('CUDA_VISIBLE_DEVICES')
@@ -97,3 +99,52 @@ class NotedMatch(GenotypeMatch):
             file.write(f'{work_dir}\n')
         time.sleep(self.seconds)
         return super().__call__(genotype, work_dir)
+
+
+@REWARDS.register_module(force=True)
+class Rising(Scripted):
+    """A reward that reports how it rises, by a fifth at each of 4 steps, and does as it is told then.
+
+    Its script says what happens once a report of the n-th call is known: ``{n: (step, what)}``.
+    """
+
+    needs_process = False
+    num_reports = 4
+
+    def __call__(self, genotype, work_dir):
+        last, what = self.script.get(str(self._count()), (0, ''))
+        value = self.value_of(genotype)
+        for step in range(1, self.num_reports + 1):
+            try:
+                self.report(step, step / 5 * value)
+            finally:  # also where that stops it
+                if step == last:
+                    self._do(what)
+        return value
+
+    def _do(self, what):
+        if what == 'stop':
+            raise KeyboardInterrupt
+        if what == 'raise':
+            raise MemoryError('out of everything')
+        if what == 'nan':
+            self.report(2, float('nan'))
+        time.sleep(600)
+
+    @staticmethod
+    def value_of(genotype):
+        return random.Random(architecture_hash(genotype)).random()
+
+
+@REWARDS.register_module(force=True)
+class RisingElsewhere(Rising):
+    """The same, each call in a process of its own."""
+
+    needs_process = True
+
+
+@REWARDS.register_module(force=True)
+class RisingWithSize(Rising):
+    """The same with a second goal."""
+
+    goals = dict(reward='maximize', size='minimize')
