@@ -85,7 +85,8 @@ class ControllerSampler(BaseSampler):
       infinite or beyond ±1e18; that lacks a decision, or has other choices for one; whose decisions were
       all fixed, or one of them by a sampler that does not say how.
 
-    Its defaults were chosen by experiment: see ``docs/search.md``.
+    Its defaults were chosen by experiment: see ``docs/search_details.md``, and for pruned trials
+    ``docs/search.md``.
 
     Args:
         space (SearchSpace): What to draw from.
