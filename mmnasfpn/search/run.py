@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn._checks import check_whole_number
@@ -26,7 +27,7 @@ from mmnasfpn.search.rewards import Reward, build_reward, nas_fpn_of
 from mmnasfpn.search.samplers import make_sampler
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.space import SearchSpace
-from mmnasfpn.search.storage import storage_of
+from mmnasfpn.search.storage import RecordError, storage_of, without_password
 from mmnasfpn.search.trials import CPU_SECONDS, DETAILS, REUSED_FROM, SECONDS
 
 #: Number of trials where neither the settings nor the config say it: about the paper's (Figure 5).
@@ -63,6 +64,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
     Raises:
         ValueError, FileNotFoundError: If the config or its data does not fit, or the work dir or the
             storage is another search's. Nothing is written then.
+        RecordError: If the storage is lost while the search runs.
         SearchFailed: If the first trials fail, each time that they are tried.
     """
     num_trials = settings.num_trials or cfg.get('num_trials', NUM_TRIALS)
@@ -80,8 +82,8 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
     work_dir = Path(work_dir)
     with only_one(work_dir), closing(make_evaluator(reward, settings)) as evaluator:
         owner = _owner(work_dir)
-        record = Record(settings.storage or storage_of(work_dir), space,
-                        _identity(cfg, space, settings), owner, settings.study_name,
+        storage = settings.storage or storage_of(work_dir)
+        record = Record(storage, space, _identity(cfg, space, settings), owner, settings.study_name,
                         reward.goals)
         write_text(work_dir / 'config.py', cfg.pretty_text)
         _prepare(reward, record, work_dir)
@@ -91,7 +93,12 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record.study.sampler = make_sampler(
             settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
             owner if settings.storage else '')
-        return _Search(record, evaluator, num_trials, work_dir, settings, starts).run()
+        try:
+            return _Search(record, evaluator, num_trials, work_dir, settings, starts).run()
+        except StorageInternalError as error:
+            raise RecordError(
+                f'the storage {without_password(storage)} cannot be used any more: {error}. No trial '
+                'that it holds is lost: once it can be used, the same command goes on') from error
 
 
 def space_of(cfg: Config) -> SearchSpace:

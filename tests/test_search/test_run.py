@@ -11,11 +11,12 @@ from contextlib import closing
 import optuna
 import pytest
 from mmengine.config import Config
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
-from mmnasfpn.search.record import RecordError
+from mmnasfpn.search.record import Record, RecordError
 from mmnasfpn.search.run import SearchFailed
 from tests.conftest import DEMO_CONFIG, REPO, run_python
 from tests.test_search.searches import (
@@ -331,3 +332,19 @@ def test_a_genotype_that_was_found_is_one_line_of_config(tmp_path):
     init_default_scope('mmdet')
     neck = MODELS.build(Config.fromfile(child).model.neck)
     assert neck.genotype == get_genotype(tmp_path / 'best.json')
+
+
+def test_a_storage_that_is_lost_ends_the_search_in_one_message_and_it_goes_on(tmp_path, monkeypatch):
+    draw = Record.draw
+
+    def lose_it(record):
+        if len(record.trials) == 2:
+            raise StorageInternalError('the server closed the connection')
+        return draw(record)
+
+    monkeypatch.setattr(Record, 'draw', lose_it)
+    with pytest.raises(RecordError, match='search.db cannot be used any more: the server closed the '
+                                          'connection. No trial .* the same command goes on'):
+        search(match_config(), tmp_path, 4)
+    monkeypatch.undo()
+    assert counts_of(search(match_config(), tmp_path, 4)) == (4, 4, 0, 0)
