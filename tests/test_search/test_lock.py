@@ -86,7 +86,7 @@ def test_a_dead_owner_s_lock_is_taken_over(name, work_dir):
     if name == 'no process':
         write_lock(work_dir, NO_PROCESS, mine.hostname, mine.start)
     else:
-        write_lock(work_dir, os.getppid(), mine.hostname, mine.start - 1)
+        write_lock(work_dir, os.getppid(), mine.hostname, mine.start - 1000)
     with only_one(work_dir):
         assert owner_of(work_dir).pid == os.getpid() and names(work_dir) == ['search.lock']
 
