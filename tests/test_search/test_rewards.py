@@ -63,7 +63,7 @@ def test_a_target_of_another_space_is_refused():
 
 
 @pytest.mark.parametrize(('cfg', 'words'), [
-    (dict(reward=dict(type='Nothing')), "reward: type is 'Nothing', but .*GenotypeMatch, ProxyTask"),
+    (dict(reward=dict(type='Nothing')), "reward: type is 'Nothing', but .*GenotypeMatch, .*ProxyTask"),
     (dict(reward=dict(type='GenotypeMatch')), "reward: .*missing 1 required.*'target'"),
     (dict(reward=dict(type='GenotypeMatch', target='nasfpn', tarbet=1)), "reward: .*'tarbet'"),
     (dict(), "model.neck is missing.*'mmnasfpn.NASFPN'"),

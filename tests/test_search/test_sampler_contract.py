@@ -419,7 +419,7 @@ def test_a_trial_that_was_interrupted_goes_on_from_what_it_had_drawn():
 # The documentation
 
 def test_the_snippet_of_the_docs_runs():
-    text = (REPO / 'docs/search.md').read_text()
+    text = (REPO / 'docs/search_details.md').read_text()
     snippet, = [block.split('```')[0] for block in text.split('```python\n')
                 if 'ControllerSampler(' in block.split('```')[0]]
     names = dict(reward=lambda genotype: len(genotype.cells))
