@@ -66,7 +66,7 @@ def cost_of(name: str, cfg: Config, genotype: Genotype, image_size: tuple[int, i
     return COSTS[name](with_genotype(cfg, genotype), image_size)
 
 
-class _RewardOfCosts(Reward):
+class RewardOfCosts(Reward):
     """A reward that another one and costs make together."""
 
     def __init__(self, cfg: Config, space: SearchSpace, reward: Mapping[str, Any],
@@ -99,7 +99,9 @@ class _RewardOfCosts(Reward):
 
     def prepare(self, work_dir: Path, before: str) -> str:
         """Prepare the reward."""
-        return self.reward.prepare(work_dir, before)
+        result = self.reward.prepare(work_dir, before)
+        self.prepare_cpu_seconds = self.reward.prepare_cpu_seconds
+        return result
 
     def _reward(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
         reward = self.reward(genotype, work_dir)
@@ -111,7 +113,7 @@ class _RewardOfCosts(Reward):
 
 
 @REWARDS.register_module()
-class WithCost(_RewardOfCosts):
+class WithCost(RewardOfCosts):
     """A reward, less for genotypes that cost more: MnasNet's product.
 
     It is ``reward * (cost / target) ** weight``
@@ -155,7 +157,7 @@ class WithCost(_RewardOfCosts):
 
 
 @REWARDS.register_module()
-class RewardAndCosts(_RewardOfCosts):
+class RewardAndCosts(RewardOfCosts):
     """A reward and costs, each a goal of its own: a search then looks for the Pareto front.
 
     Args:

@@ -122,10 +122,12 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
             raise ValueError(f'{proxy} searches another space than {config}: give proxies of one space')
     rng = random.Random(seed)
     genotypes = {f'random_{index}': space.sample(rng) for index in range(number)}
+    if seed:  # so that a work dir can hold those of several seeds
+        work_dir = work_dir / f'seed_{seed}'
     scores = []
     for proxy in proxies:
         if proxy in COSTS:
-            scores.append(count(cfg, proxy, genotypes, work_dir / f'{proxy}.json'))
+            scores.append(count(cfg, proxy, genotypes, work_dir / f'{Path(config).stem}_{proxy}.json'))
         else:
             name = Path(proxy).stem
             scores.append(score(found[proxy], name, genotypes, work_dir / name, num_workers))

@@ -176,8 +176,13 @@ class Record:
         params = self._params(genotype)
         if isinstance(self.study.sampler, ControllerSampler):
             return self._begin(params, {}, {START: name})  # without a policy it does not learn from it
-        self.study.enqueue_trial(params, {START: name})
+        if not self._is_waiting(params):  # unless a kill came between
+            self.study.enqueue_trial(params, {START: name})
         return self._ask()
+
+    def _is_waiting(self, params: Mapping[str, int]) -> bool:
+        return any(trial.state is TrialState.WAITING and trial.system_attrs.get('fixed_params') == params
+                   for trial in self.trials)
 
     def has_started(self, name: str, genotype: Genotype) -> bool:
         """Say whether there is a trial of a genotype that was given by this name."""

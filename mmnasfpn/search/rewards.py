@@ -42,6 +42,8 @@ class Reward(ABC):
     goals: Mapping[str, str] = MappingProxyType({'reward': 'maximize'})
     #: What a call leaves for the record besides the reward, such as the parts that make it.
     details: Mapping[str, float] = MappingProxyType({})
+    #: Seconds of all processors that :meth:`prepare` took in processes of its own.
+    prepare_cpu_seconds = 0.0
     #: Set where reports are wanted: takes a step and a value, and returns whether to stop.
     reporter: Callable[[int, float], bool] | None = None
 

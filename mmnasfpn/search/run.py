@@ -141,14 +141,19 @@ def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
         is_new = result != before
     finally:
         if is_new:
-            record.note_preparation(result, time.monotonic() - start, cpu_seconds() - cpu_start)
+            record.note_preparation(result, time.monotonic() - start,
+                                    cpu_seconds() - cpu_start + reward.prepare_cpu_seconds)
 
 
 def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:
     """Return what a search cannot be continued without: a record keeps it and refuses anything else."""
     rest = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_COMPARED}
     text = json.dumps(rest, sort_keys=True, default=repr)
-    return dict(space=space.to_dict(), reward=json.loads(json.dumps(cfg.get('reward'), default=repr)),
+    reward = json.loads(json.dumps(cfg.get('reward'), default=repr))
+    for part in (reward, (reward or {}).get('reward')):  # the inner one too
+        if isinstance(part, dict) and part.get('type') == 'SharedWeights':
+            part.pop('checkpoint', None)  # the record knows it by its hash, wherever it is
+    return dict(space=space.to_dict(), reward=reward,
                 sampler=settings.sampler, seed=settings.seed,
                 **(dict(pruner=settings.pruner) if settings.pruner != 'none' else {}),
                 controller=cfg.get('controller') if settings.sampler == 'controller' else None,

@@ -34,8 +34,8 @@ class SearchSettings:
         study_name (str): Name of the study in the storage.
         seed (int): Seed of the sampler.
         max_retries (int): How often a failed trial is tried again before it is given up.
-        ray_address (str | None): As for :class:`mmnasfpn.search.evaluators.RayEvaluator`.
-        resources (Mapping | None): As for :class:`mmnasfpn.search.evaluators.RayEvaluator`.
+        ray_address (str | None): As for :class:`mmnasfpn.search.ray_evaluator.RayEvaluator`.
+        resources (Mapping | None): As for :class:`mmnasfpn.search.ray_evaluator.RayEvaluator`.
         start (Mapping): Genotypes to evaluate first, as :func:`mmnasfpn.genotypes.get_genotype` takes
             them, by the names that pictures show. Defaults to none.
         trial_timeout (float | None): Seconds after which a trial is killed, which counts as a failure.

@@ -76,6 +76,9 @@ class SharedWeights(ProxyTask):
             FileNotFoundError, ValueError: If something is missing or does not fit.
         """
         super().check()
+        if self.cfg.get('load_from'):
+            raise ValueError(f'load_from is {self.cfg.load_from!r}, but a supernet begins from nothing '
+                             'but the weights of its backbone (init_cfg): leave load_from out')
         if self.checkpoint is not None:
             check_supernet(self.checkpoint, self.supernet_cfg)
 
@@ -93,14 +96,14 @@ class SharedWeights(ProxyTask):
                 raise CheckpointError(f'the rewards of the record are those of a supernet, {before}, '
                                       f'that is not in {folder}: give its file, reward.checkpoint=FILE')
         elif self.checkpoint is None:
-            self.checkpoint = train_supernet(self.supernet_cfg, folder)
+            self.checkpoint, self.prepare_cpu_seconds = train_supernet(self.supernet_cfg, folder)
         found = hash_of(self.checkpoint)
         if before not in ('', found):
             raise CheckpointError(f'the rewards of the record are those of another supernet, {before}, '
                                   f'than {os.fspath(self.checkpoint)}, which is {found}: give its file, '
                                   'reward.checkpoint=FILE, or another --work-dir for a new search')
         self.batches = (work_dir / 'batches.pt').absolute()
-        if not self.batches.is_file():
+        if not before or not self.batches.is_file():
             keep_batches(self.cfg, self.num_batches, self.batches)
         return found
 

@@ -5,6 +5,7 @@ import json
 import os
 import random
 from collections.abc import Iterable, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,6 +25,7 @@ from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.engine.run import train
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.registry import HOOKS
+from mmnasfpn.search.evaluation import cpu_seconds
 from mmnasfpn.search.processes import end_with_parent, kill_group, visible_gpus
 from mmnasfpn.search.rewards import nas_fpn_of
 from mmnasfpn.search.space import SearchSpace
@@ -69,6 +72,9 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
         space (SearchSpace): What is searched.
         changes (Mapping): What else differs from that config, e.g.
             ``dict(train_cfg=dict(max_epochs=24))``.
+
+    Raises:
+        ValueError: If the model is to differ.
     """
     cfg = copy.deepcopy(cfg)
     for key in ('search_space', 'reward', 'controller', 'num_trials'):
@@ -79,23 +85,31 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
     neck.genotype = space.sample(random.Random(0)).to_dict()
     # Few of a pyramid's weights are its own: they need no DropBlock.
     neck.pop('dropblock_cfg', None)
+    if 'model' in changes:
+        raise ValueError("reward: supernet has 'model', but a trial's detector must be the supernet's: "
+                         'change the model of the config')
+    cfg.merge_from_dict(dict(changes))
     hooks = [hook for hook in cfg.get('custom_hooks') or ()
              if not str(hook.get('type')).endswith('DropBlockRampHook')]
     cfg.custom_hooks = [*hooks, dict(type=_HOOK, space=space.to_dict())]
     cfg.find_unused_parameters = True  # norms of levels that a step does not use
-    cfg.merge_from_dict(dict(changes))
     return cfg
 
 
-def train_supernet(cfg: Config, work_dir: Path) -> Path:
-    """Train a supernet in a process of its own, or go on with a training; return its checkpoint.
+def train_supernet(cfg: Config, work_dir: Path) -> tuple[Path, float]:
+    """Train a supernet in a process of its own, or go on with a training.
 
     Its config is in the work dir too, so that another command, on several GPUs, may train it first.
+
+    Returns:
+        tuple[Path, float]: Its checkpoint, and the seconds of all processors that this call took. What
+        an interrupted one took is not known.
 
     Raises:
         CheckpointError: If the work dir has a supernet of another config.
         RuntimeError: If the training fails.
     """
+    seconds = 0.0
     if (checkpoint := finished_supernet(work_dir, cfg)) is None:
         cfg = copy.deepcopy(cfg)
         cfg.work_dir = str(work_dir)
@@ -103,9 +117,14 @@ def train_supernet(cfg: Config, work_dir: Path) -> Path:
         context = start_template([])
         if visible_gpus():
             context = context_for_gpus(context)
-        process = context.Process(target=_train, args=(cfg.to_dict(),))
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_train, args=(cfg.to_dict(), theirs))
         process.start()
+        theirs.close()
         try:
+            seconds = ours.recv()
+            process.join()
+        except EOFError:  # it failed
             process.join()
         finally:
             kill_group(process)
@@ -113,7 +132,7 @@ def train_supernet(cfg: Config, work_dir: Path) -> Path:
         if checkpoint is None:
             raise RuntimeError(f'the training of the supernet failed: its log is in {work_dir}. The '
                                'same command goes on with it')
-    return checkpoint
+    return checkpoint, seconds
 
 
 def finished_supernet(work_dir: Path, cfg: Config) -> Path | None:
@@ -200,10 +219,13 @@ def hash_of(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
-def _train(cfg: dict) -> None:
-    """Train: the process of a supernet."""
+def _train(cfg: dict, connection: Connection) -> None:
+    """Train, and say at the end how many seconds of all processors that took: the supernet's process."""
     end_with_parent()
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg['custom_imports'])
     train(Config(cfg), resume=True)
+    connection.send(cpu_seconds())
 
 
 def _trained_for(cfg: Config) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 import copy
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,11 +114,12 @@ def test_a_supernet_is_trained_once_and_its_training_goes_on_where_it_stopped(tr
     cfg, reward = trained
     longer = supernet_config(cfg, SPACE, dict(train_cfg=dict(max_epochs=2)))
     folder = tmp_path / 'supernet'
-    first = train_supernet(reward.supernet_cfg, folder)
+    first, seconds = train_supernet(reward.supernet_cfg, folder)
+    assert 0.1 < seconds < 100
     assert first.name == 'epoch_1.pth' and finished_supernet(folder, longer) is None
     written = first.stat().st_mtime_ns
-    assert train_supernet(reward.supernet_cfg, folder) == first
-    second = train_supernet(longer, folder)
+    assert train_supernet(reward.supernet_cfg, folder) == (first, 0)
+    second, _ = train_supernet(longer, folder)
     assert second.name == 'epoch_2.pth' and first.stat().st_mtime_ns == written
     assert load_checkpoint(second)['meta']['iter'] == 6
     steps = [json.loads(line).get('step') for path in folder.glob('*/vis_data/scalars.json')
@@ -190,6 +192,31 @@ def test_the_weights_of_a_supernet_are_those_of_its_checkpoint(trained):
     loaded = load_supernet(reward.supernet_cfg, reward.checkpoint).state_dict()
     saved = load_checkpoint(reward.checkpoint)['state_dict']
     assert loaded.keys() == saved.keys() and all(torch.equal(loaded[key], saved[key]) for key in saved)
+
+
+def test_what_a_supernet_cannot_differ_in_is_named(trained):
+    cfg = load_config(trained[0].filename)
+    with pytest.raises(ValueError, match="supernet has 'model'.*change the model of the config"):
+        supernet_config(cfg, SPACE, dict(model=dict(neck=dict(out_channels=4))))
+    cfg.load_from = 'some.pth'
+    with pytest.raises(ValueError, match="load_from is 'some.pth', but a supernet begins from nothing"):
+        build_reward(cfg, SPACE, dict(type='SharedWeights')).check()
+
+
+def test_hooks_of_its_own_leave_a_supernet_its_genotypes(trained):
+    changed = supernet_config(trained[0], SPACE, dict(custom_hooks=[dict(type='EMAHook')]))
+    assert [hook['type'] for hook in changed.custom_hooks] == ['EMAHook', 'mmnasfpn.SampleGenotypeHook']
+
+
+def test_a_search_goes_on_where_its_supernet_is_named_by_another_path(trained, tmp_path, no_graphs):
+    cfg, reward = trained
+    other = tmp_path / 'other.pth'
+    other.write_bytes(Path(reward.checkpoint).read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmnasfpn.search.shared_weights.SharedWeights.needs_process', False)
+        for number, path in enumerate((reward.checkpoint, other), 1):
+            cfg.reward.checkpoint = str(path)
+            assert search(cfg, tmp_path / 'w', number, sampler='random')['completed'] == number
 
 
 def test_a_supernet_has_no_drop_block():

@@ -34,6 +34,21 @@ def test_a_search_that_goes_on_does_not_evaluate_them_again(tmp_path):
     assert names == ['other', None, None, 'nasfpn', None, None]
 
 
+@pytest.mark.parametrize('sampler', ['random', 'nsgaii'])
+def test_one_that_waited_when_the_search_was_killed_is_not_lost(sampler, tmp_path, monkeypatch):
+    given = dict(other=OTHER, nasfpn='nasfpn')
+    with monkeypatch.context() as patch:
+        patch.setattr('mmnasfpn.search.record.Record._ask', lambda _: raise_interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            search(match_config(), tmp_path, 3, sampler=sampler, start=given)
+    summary = search(match_config(), tmp_path, 3, sampler=sampler, start=given)
+    assert set(summary['starts']) == {'other', 'nasfpn'} and summary['completed'] == 3
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
 def test_the_controller_draws_what_it_would_have_drawn_without(tmp_path):
     search(match_config(), tmp_path / 'with', 6, start=dict(nasfpn='nasfpn'))
     search(match_config(), tmp_path / 'without', 5)
