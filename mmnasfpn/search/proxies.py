@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from rich.progress import track
-from scipy.stats import bootstrap, kendalltau
+from scipy import stats
 
 from mmnasfpn._files import write_json
 from mmnasfpn._markdown import to_table
@@ -215,14 +215,14 @@ def agreements(final: Sequence[float], proxies: Sequence[Scores], seed: int = 0)
 
 
 def _tau(a: Any, b: Any) -> float:
-    tau = kendalltau(a, b).statistic
+    tau = stats.kendalltau(a, b).statistic
     return 0.0 if np.isnan(tau) else float(tau)  # all equal: there is no order
 
 
 def _with_interval(statistic: Any, data: Sequence[Sequence[float]],
                    seed: int) -> tuple[float, float, float]:
     """Return a statistic and its 95% interval, by the percentile bootstrap over genotypes."""
-    interval = bootstrap(tuple(map(np.asarray, data)), statistic, n_resamples=_SAMPLES, paired=True,
+    interval = stats.bootstrap(tuple(map(np.asarray, data)), statistic, n_resamples=_SAMPLES, paired=True,
                          vectorized=False, method='percentile',
                          rng=np.random.default_rng(seed)).confidence_interval
     return statistic(*data), float(interval.low), float(interval.high)
