@@ -222,9 +222,9 @@ def _tau(a: Any, b: Any) -> float:
 def _with_interval(statistic: Any, data: Sequence[Sequence[float]],
                    seed: int) -> tuple[float, float, float]:
     """Return a statistic and its 95% interval, by the percentile bootstrap over genotypes."""
-    interval = stats.bootstrap(tuple(map(np.asarray, data)), statistic, n_resamples=_SAMPLES, paired=True,
-                         vectorized=False, method='percentile',
-                         rng=np.random.default_rng(seed)).confidence_interval
+    interval = stats.bootstrap(
+        tuple(map(np.asarray, data)), statistic, n_resamples=_SAMPLES, paired=True, vectorized=False,
+        method='percentile', rng=np.random.default_rng(seed)).confidence_interval
     return statistic(*data), float(interval.low), float(interval.high)
 
 
