@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
@@ -207,8 +208,11 @@ def measure_statistics(detector: Any, batches: Iterable[Any]) -> None:
         norm.momentum = None  # all batches count alike
         norm.train()
     for batch in batches:
-        data = detector.data_preprocessor(dict(inputs=batch, data_samples=None))
-        detector(data['inputs'], mode='tensor')
+        samples = [DetDataSample(metainfo=dict(
+            img_shape=image.shape[-2:], ori_shape=image.shape[-2:], scale_factor=(1.0, 1.0)))
+            for image in batch]
+        data = detector.data_preprocessor(dict(inputs=batch, data_samples=samples))
+        detector(**data, mode='tensor')
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     detector.eval()
