@@ -3,10 +3,9 @@ import argparse
 
 from rich.console import Console
 
-from mmnasfpn._files import write_json
-from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import (
     MAX_TORCH_SEED,
+    give_table,
     markdown_file,
     needs_extra,
     output_file,
@@ -47,12 +46,7 @@ def main() -> None:
         console.print(', '.join(f'{key} {value}' for key, value in run.items()), markup=False,
                       soft_wrap=True)
         runs.append(run)
-    table = to_markdown(runs)
-    console.print(table, markup=False, soft_wrap=True)
-    if args.json:
-        write_json(args.json, runs)
-    if args.markdown:
-        write_markdown(args.markdown, table, PRUNERS_PART)
+    give_table(args, to_markdown(runs), runs, PRUNERS_PART)
 
 
 if __name__ == '__main__':

@@ -2,15 +2,16 @@
 import argparse
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from mmnasfpn._files import write_json, write_text
-from mmnasfpn._markdown import write_markdown
+from mmnasfpn._files import write_text
 from mmnasfpn.benchmark.seeds import draw_seeds, read_seeds, show_progress, to_markdown, train_seeds
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
+    give_table,
     markdown_file,
     output_file,
     output_folder,
@@ -70,14 +71,8 @@ def main() -> None:
     else:
         trained = train_seeds(configs, args.seeds, args.work_dir, args.jobs, args.cfg_options)
         runs = show_progress(trained, configs, len(configs) * len(args.seeds), console)
-    table = to_markdown(runs, baseline='authors')
-    console.print(table, markup=False, soft_wrap=True)
-    if args.json:
-        write_json(args.json, [asdict(run) for run in runs])
-    if args.markdown:
-        write_markdown(args.markdown, table, RULES_PART)
-    if args.picture:
-        draw_seeds(runs, args.picture)
+    give_table(args, to_markdown(runs, baseline='authors'), [asdict(run) for run in runs], RULES_PART,
+               partial(draw_seeds, runs))
 
 
 if __name__ == '__main__':

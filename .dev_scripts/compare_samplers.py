@@ -1,13 +1,13 @@
 """Search with several samplers and seeds, and show which finds more."""
 import argparse
+from functools import partial
 
 from rich.console import Console
 
-from mmnasfpn._files import write_json
-from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import (
     MAX_TORCH_SEED,
     config_parser,
+    give_table,
     load_parsed_config,
     markdown_file,
     needs_extra,
@@ -55,14 +55,7 @@ def main() -> None:
                       f"{run['mean_reward_last_200']:.3f}", markup=False)
         runs.append(run)
     runs.sort(key=lambda run: [candidate.name for candidate in compared].index(run['name']))
-    table = to_markdown(runs)
-    console.print(table, markup=False, soft_wrap=True)
-    if args.json:
-        write_json(args.json, runs)
-    if args.markdown:
-        write_markdown(args.markdown, table, SAMPLERS_PART)
-    if args.picture:
-        draw_comparison(runs, args.picture)
+    give_table(args, to_markdown(runs), runs, SAMPLERS_PART, partial(draw_comparison, runs))
 
 
 if __name__ == '__main__':

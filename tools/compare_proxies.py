@@ -1,12 +1,10 @@
 """Compare proxies: what they say of random genotypes, against what these reach in a longer training."""
 import argparse
+from functools import partial
 
-from rich.console import Console
-
-from mmnasfpn._files import write_json
-from mmnasfpn._markdown import write_markdown
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
+    give_table,
     markdown_file,
     needs_extra,
     output_file,
@@ -49,14 +47,8 @@ def main() -> None:
         from mmnasfpn.search.proxies import compare, draw_proxies, to_markdown
     comparison = compare(args.config, args.proxies, args.genotypes, args.seed, args.work_dir,
                          args.workers)
-    table = to_markdown(comparison)
-    Console().print(table, markup=False, soft_wrap=True)
-    if args.json:
-        write_json(args.json, comparison.to_dict())
-    if args.markdown:
-        write_markdown(args.markdown, table, PART)
-    if args.picture:
-        draw_proxies(comparison, args.picture)
+    give_table(args, to_markdown(comparison), comparison.to_dict(), PART,
+               partial(draw_proxies, comparison))
 
 
 if __name__ == '__main__':

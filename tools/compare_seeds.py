@@ -2,12 +2,12 @@
 import argparse
 import random
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from mmnasfpn._files import write_json
-from mmnasfpn._markdown import check_markdown, write_markdown
+from mmnasfpn._markdown import check_markdown
 from mmnasfpn.benchmark.seeds import (
     GENOTYPES_PART,
     SEEDS_PART,
@@ -22,6 +22,7 @@ from mmnasfpn.benchmark.seeds import (
 )
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
+    give_table,
     needs_extra,
     output_file,
     output_folder,
@@ -114,15 +115,8 @@ def main() -> None:
     if args.costs:
         from mmnasfpn.benchmark.costs import measure_costs
         costs = measure_costs(args.configs, tuple(args.costs), cfg_options=args.overrides)
-    table = to_markdown(runs, costs, args.baseline)
-    console.print(table, markup=False, soft_wrap=True)
-    if args.json:
-        write_json(args.json, [{**asdict(run), **(asdict(costs[run.config]) if costs else {})}
-                               for run in runs])
-    if args.markdown:
-        write_markdown(args.markdown, table, args.part)
-    if args.picture:
-        draw_seeds(runs, args.picture)
+    data = [{**asdict(run), **(asdict(costs[run.config]) if costs else {})} for run in runs]
+    give_table(args, to_markdown(runs, costs, args.baseline), data, args.part, partial(draw_seeds, runs))
     if any(run.ap is None for run in runs):
         raise RunError('some runs failed; the same command tries them again')
 

@@ -13,17 +13,39 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from rich.console import Console
 
-from mmnasfpn._files import OUR_CONFIGS
-from mmnasfpn._markdown import check_markdown
+from mmnasfpn._files import OUR_CONFIGS, write_json
+from mmnasfpn._markdown import check_markdown, write_markdown
 from mmnasfpn.engine.config import CfgOptions, load_config
 from mmnasfpn.engine.user_errors import concerns_one_process, is_users, message_of, original_of
 from mmnasfpn.errors import UsageError
 
 #: The largest seeds that PyTorch and NumPy take. MMEngine seeds both.
 MAX_TORCH_SEED, MAX_NUMPY_SEED = 2**64 - 1, 2**32 - 1
+
+
+def give_table(args: argparse.Namespace, table: str, data: Any, part: str,
+               draw: Callable[[Path], None] | None = None) -> None:
+    """Print a Markdown table, and write what ``--json``, ``--markdown`` and ``--picture`` ask for.
+
+    Args:
+        args (Namespace): The command line.
+        table (str): The table.
+        data (Any): What it shows, as plain data.
+        part (str): The part of a Markdown file that the table replaces.
+        draw (Callable | None): Draws what it shows to a file. Defaults to None: the tool has no picture.
+    """
+    Console().print(table, markup=False, soft_wrap=True)
+    if args.json:
+        write_json(args.json, data)
+    if args.markdown:
+        write_markdown(args.markdown, table, part)
+    if draw is not None and args.picture:
+        draw(args.picture)
 
 
 def run_tool(main: Callable[[], None], how_to_go_on: str = '') -> None:
