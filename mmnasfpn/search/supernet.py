@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmnasfpn._files import write_text
 from mmnasfpn.checkpoints.fit import load_weights, state_dict_of, unwrapped
 from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
+from mmnasfpn.engine.hooks.resume import last_checkpoint
 from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.engine.run import train
 from mmnasfpn.genotypes import Genotype
@@ -140,21 +141,19 @@ def finished_supernet(work_dir: Path, cfg: Config) -> Path | None:
     """Return the checkpoint of a supernet whose training in a work dir has ended; None if it has not.
 
     Raises:
-        CheckpointError: If the work dir has a supernet of another config.
+        CheckpointError: If the work dir has a supernet of another config, or lacks its last checkpoint.
     """
-    last = work_dir / 'last_checkpoint'
-    if not last.is_file():
+    checkpoint = last_checkpoint(work_dir)
+    if checkpoint is None:
         return None
-    checkpoint = work_dir / Path(last.read_text().strip()).name  # wherever the work dir is by now
-    check_supernet(checkpoint, cfg)
-    meta = load_checkpoint(checkpoint)['meta']
+    meta = check_supernet(checkpoint, cfg)
     epochs, steps = (cfg.train_cfg.get(key) for key in ('max_epochs', 'max_iters'))
     is_finished = meta['epoch'] >= epochs if steps is None else meta['iter'] >= steps
-    return checkpoint if is_finished else None
+    return Path(checkpoint) if is_finished else None
 
 
-def check_supernet(path: str | os.PathLike[str], cfg: Config) -> None:
-    """Refuse a checkpoint of another supernet than a config's.
+def check_supernet(path: str | os.PathLike[str], cfg: Config) -> dict[str, Any]:
+    """Refuse a checkpoint of another supernet than a config's; return MMEngine's notes in it (``meta``).
 
     Raises:
         CheckpointError: If it is of another space, data set or detector, or no supernet.
@@ -169,6 +168,7 @@ def check_supernet(path: str | os.PathLike[str], cfg: Config) -> None:
             raise CheckpointError(
                 f'the supernet {os.fspath(path)} was trained for another {what}: {differing}. Give one '
                 'that was trained for this config, or none, so that one is trained')
+    return meta
 
 
 def load_supernet(cfg: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
