@@ -112,10 +112,10 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
     config = find_config(config)
     cfg = load_config(config)
     space = space_of(cfg)
-    names = [proxy if proxy in COSTS else Path(proxy).stem for proxy in (config, *proxies)]
-    if len(set(names)) < len(names):
-        raise ValueError(f'two have the same name among {", ".join(names)}: what each evaluates is kept '
-                         'by its name')
+    own, *names = [proxy if proxy in COSTS else Path(proxy).stem for proxy in (config, *proxies)]
+    if len({own, *names}) <= len(names):
+        raise ValueError(f'two have the same name among {", ".join([own, *names])}: what each evaluates '
+                         'is kept by its name')
     found = {proxy: load_config(find_config(proxy)) for proxy in proxies if proxy not in COSTS}
     for proxy, other in found.items():
         if space_of(other) != space:
@@ -125,14 +125,12 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
     if seed:  # so that a work dir can hold those of several seeds
         work_dir = work_dir / f'seed_{seed}'
     scores = []
-    for proxy in proxies:
+    for proxy, name in zip(proxies, names, strict=True):
         if proxy in COSTS:
-            scores.append(count(cfg, proxy, genotypes, work_dir / f'{Path(config).stem}_{proxy}.json'))
+            scores.append(count(cfg, proxy, genotypes, work_dir / f'{own}_{proxy}.json'))
         else:
-            name = Path(proxy).stem
             scores.append(score(found[proxy], name, genotypes, work_dir / name, num_workers))
-    name = Path(config).stem
-    final = score(cfg, name, genotypes, work_dir / name, num_workers)
+    final = score(cfg, own, genotypes, work_dir / own, num_workers)
     return Comparison(genotypes, final, scores, agreements(final.values, scores))
 
 
