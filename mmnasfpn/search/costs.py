@@ -93,6 +93,10 @@ class RewardOfCosts(Reward):
         """As often as the reward."""
         return self.reward.num_reports
 
+    def identity(self) -> dict[str, Any]:
+        """As that of any reward, with that of the inner one in it."""
+        return {**super().identity(), 'reward': self.reward.identity()}
+
     def check(self) -> None:
         """Check the reward."""
         self.reward.check()

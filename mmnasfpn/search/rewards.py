@@ -40,6 +40,8 @@ class Reward(ABC):
     needs_process = True
     #: What calls return, a value for each: the name of a goal, and whether to maximise or minimise it.
     goals: Mapping[str, str] = MappingProxyType({'reward': 'maximize'})
+    #: Arguments that may differ when a search goes on.
+    not_compared: Sequence[str] = ()
     #: What a call leaves for the record besides the reward, such as the parts that make it.
     details: Mapping[str, float] = MappingProxyType({})
     #: Seconds of all processors that :meth:`prepare` took in processes of its own.
@@ -50,6 +52,11 @@ class Reward(ABC):
     def __init__(self, cfg: Config, space: SearchSpace) -> None:
         self.cfg = cfg
         self.space = space
+        self.given: Mapping[str, Any] = {}  # its type and arguments, where a config gives them
+
+    def identity(self) -> dict[str, Any]:
+        """Return the type and the arguments that a search cannot go on without."""
+        return {key: value for key, value in self.given.items() if key not in self.not_compared}
 
     def check(self) -> None:  # noqa: B027
         """Raise a ValueError or FileNotFoundError if calls would fail; called once before a search."""
@@ -113,7 +120,8 @@ def build_reward(cfg: Config, space: SearchSpace, reward: Mapping[str, Any] | No
     Raises:
         ValueError: If there is no such reward, or its arguments do not fit.
     """
-    arguments = dict(reward or cfg.get('reward') or dict(type='ProxyTask'))
+    given = reward or cfg.get('reward') or {}
+    arguments = dict(given or dict(type='ProxyTask'))
     arguments.pop('_scope_', None)  # of a config that came through a package
     name = arguments.pop('type', None)
     kind = REWARDS.get(name) if isinstance(name, str) else name
@@ -122,9 +130,11 @@ def build_reward(cfg: Config, space: SearchSpace, reward: Mapping[str, Any] | No
         raise ValueError(f'reward: type is {name!r}, but must be one of {names}, or one of your own '
                          'that custom_imports imports')
     try:
-        return kind(cfg=cfg, space=space, **arguments)
+        built = kind(cfg=cfg, space=space, **arguments)
     except TypeError as error:
         raise ValueError(f'reward: {error}') from None
+    built.given = given
+    return built
 
 
 @REWARDS.register_module()

@@ -83,8 +83,8 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
     with only_one(work_dir), closing(make_evaluator(reward, settings)) as evaluator:
         owner = _owner(work_dir)
         storage = settings.storage or storage_of(work_dir)
-        record = Record(storage, space, _identity(cfg, space, settings), owner, settings.study_name,
-                        reward.goals)
+        record = Record(storage, space, _identity(cfg, space, reward, settings), owner,
+                        settings.study_name, reward.goals)
         write_text(work_dir / 'config.py', cfg.pretty_text)
         _prepare(reward, record, work_dir)
         record.study.pruner = pruner
@@ -145,15 +145,13 @@ def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
                                     cpu_seconds() - cpu_start + reward.prepare_cpu_seconds)
 
 
-def _identity(cfg: Config, space: SearchSpace, settings: SearchSettings) -> dict[str, Any]:
+def _identity(cfg: Config, space: SearchSpace, reward: Reward,
+              settings: SearchSettings) -> dict[str, Any]:
     """Return what a search cannot be continued without: a record keeps it and refuses anything else."""
     rest = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_COMPARED}
     text = json.dumps(rest, sort_keys=True, default=repr)
-    reward = json.loads(json.dumps(cfg.get('reward'), default=repr))
-    for part in (reward, (reward or {}).get('reward')):  # the inner one too
-        if isinstance(part, dict) and part.get('type') == 'SharedWeights':
-            part.pop('checkpoint', None)  # the record knows it by its hash, wherever it is
-    return dict(space=space.to_dict(), reward=reward,
+    return dict(space=space.to_dict(),
+                reward=json.loads(json.dumps(reward.identity() or None, default=repr)),
                 sampler=settings.sampler, seed=settings.seed,
                 **(dict(pruner=settings.pruner) if settings.pruner != 'none' else {}),
                 controller=cfg.get('controller') if settings.sampler == 'controller' else None,

@@ -54,6 +54,8 @@ class SharedWeights(ProxyTask):
         ValueError: As :class:`ProxyTask`; or if ``num_batches`` is below 1.
     """
 
+    not_compared = ('checkpoint',)  # the record knows it by its hash, wherever it is
+
     def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP',
                  checkpoint: str | os.PathLike[str] | None = None, num_batches: int = 8,
                  supernet: Mapping[str, Any] | None = None) -> None:
