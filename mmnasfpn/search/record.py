@@ -130,10 +130,10 @@ class Record:
         return self.study.user_attrs.get(_PREPARATION) or dict(result='', seconds=0.0, cpu_seconds=0.0)
 
     def note_preparation(self, result: str, seconds: float, cpu_seconds: float) -> None:
-        """Note what the reward's preparation returned, and what it cost in this run."""
+        """Note what the reward's preparation returned, '' if it was interrupted, and what it cost."""
         before = self.preparation
         self.study.set_user_attr(_PREPARATION, dict(
-            result=result, seconds=before['seconds'] + seconds,
+            result=result or before['result'], seconds=before['seconds'] + seconds,
             cpu_seconds=before['cpu_seconds'] + cpu_seconds))
 
     @property

@@ -137,8 +137,12 @@ def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
     result = before = record.preparation['result']
     is_new = True
     try:
-        result = reward.prepare(work_dir, before)
-        is_new = result != before
+        prepared = reward.prepare(work_dir, before)
+        if (now := record.preparation['result']) not in (before, prepared):
+            raise RecordError(f'another driver has meanwhile begun this search with {now}, and this one '
+                              f'has prepared {prepared}: give all of them the same, such as one '
+                              'reward.checkpoint')
+        result, is_new = prepared, prepared != before
     finally:
         if is_new:
             record.note_preparation(result, time.monotonic() - start,

@@ -1,6 +1,8 @@
 """The reward of shared weights: genotypes are evaluated with the weights of a supernet."""
 import copy
+import logging
 import os
+import random
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
@@ -21,13 +24,14 @@ from mmnasfpn.search.proxy_task import ProxyTask
 from mmnasfpn.search.rewards import REWARDS, with_genotype
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.supernet import (
+    build_supernet,
     check_supernet,
     copy_weights,
     finished_supernet,
     hash_of,
-    load_supernet,
     measure_statistics,
     supernet_config,
+    supernet_weights,
     train_supernet,
 )
 
@@ -63,7 +67,7 @@ class SharedWeights(ProxyTask):
         check_whole_number('reward: num_batches', num_batches, 1)
         self.num_batches = num_batches
         self.checkpoint = checkpoint
-        self.batches: Path | None = None  # file of images that statistics are measured on
+        self.shared: Path | None = None  # file of what all trials read: weights, and images for norms
         self.supernet_cfg = supernet_config(cfg, space, supernet or {})
 
     @property
@@ -81,17 +85,22 @@ class SharedWeights(ProxyTask):
         if self.cfg.get('load_from'):
             raise ValueError(f'load_from is {self.cfg.load_from!r}, but a supernet begins from nothing '
                              'but the weights of its backbone (init_cfg): leave load_from out')
-        if self.checkpoint is not None:
-            check_supernet(self.checkpoint, self.supernet_cfg)
+        if self.checkpoint is not None and not check_supernet(self.checkpoint, self.supernet_cfg):
+            print_log(f'the supernet {os.fspath(self.checkpoint)} was not trained as long as the config '
+                      'says: if its training was stopped, its learning rate is still high, and rewards '
+                      'are worse', logger='current', level=logging.WARNING)
 
     def prepare(self, work_dir: Path, before: str) -> str:
         """Train the supernet, or go on with its training, unless there is one; return its hash.
 
         Raises:
-            CheckpointError: If the supernet does not fit, or is not the record's.
+            CheckpointError: If the supernet does not fit, diverged, or is not the record's.
             RuntimeError: If its training fails.
+            ValueError: If the evaluator does not return the metric.
         """
         folder = work_dir / 'supernet'
+        if not before:
+            self._try_metric()
         if self.checkpoint is None and before:
             self.checkpoint = finished_supernet(folder, self.supernet_cfg)
             if self.checkpoint is None:
@@ -104,38 +113,55 @@ class SharedWeights(ProxyTask):
             raise CheckpointError(f'the rewards of the record are those of another supernet, {before}, '
                                   f'than {os.fspath(self.checkpoint)}, which is {found}: give its file, '
                                   'reward.checkpoint=FILE, or another --work-dir for a new search')
-        self.batches = (work_dir / 'batches.pt').absolute()
-        if not before or not self.batches.is_file():
-            keep_batches(self.cfg, self.num_batches, self.batches)
+        self.shared = (work_dir / 'shared.pt').absolute()
+        if not before or not self.shared.is_file():
+            with atomic_path(self.shared) as unfinished:
+                torch.save(dict(weights=supernet_weights(self.checkpoint),
+                                batches=first_batches(self.cfg, self.num_batches)), unfinished)
         return found
 
     def __call__(self, genotype: Genotype, work_dir: str | os.PathLike[str]) -> float:
         """Return the metric of the detector with the shared weights."""
-        assert self.checkpoint is not None and self.batches is not None  # prepared
+        assert self.shared is not None  # prepared
+        shared = torch.load(self.shared, weights_only=True)
         cfg = with_genotype(self.cfg, genotype)
-        supernet = load_supernet(self.supernet_cfg, self.checkpoint)
         detector: Any = MODELS.build(cfg.model)
-        copy_weights(supernet, detector)
+        copy_weights(build_supernet(self.supernet_cfg, shared['weights']), detector)
         detector = detector.to(get_device())
-        measure_statistics(detector, torch.load(self.batches, weights_only=True))
+        measure_statistics(detector, shared['batches'])
         return self.metric_of(evaluate_detector(detector, cfg))
 
-
-def keep_batches(cfg: Config, number: int, path: Path) -> None:
-    """Write the images of the first batches of a config's training data to a file."""
-    loader: Any = Runner.build_dataloader(
-        copy.deepcopy(cfg.train_dataloader), seed=(cfg.get('randomness') or {}).get('seed') or 0)
-    batches = [batch['inputs'] for batch in islice(loader, number)]
-    with atomic_path(path) as unfinished:
-        torch.save(batches, unfinished)
+    def _try_metric(self) -> None:
+        """Evaluate a batch without training, since a metric that is not there must show before."""
+        cfg = with_genotype(self.cfg, self.space.sample(random.Random(0)))
+        _set_everywhere(cfg.model.get('test_cfg') or {}, 'score_thr', 0.0)  # to detect something
+        detector: Any = MODELS.build(cfg.model)
+        self.metric_of(evaluate_detector(detector.eval(), cfg, num_batches=1))
 
 
-def evaluate_detector(detector: Any, cfg: Config) -> dict[str, float]:
-    """Return the metrics of a detector on the validation images of a config."""
+def first_batches(cfg: Config, number: int) -> list[Any]:
+    """Return the images of the first batches of a config's training data, the same ones each time."""
+    loader = copy.deepcopy(cfg.train_dataloader)
+    loader.update(num_workers=1)  # what a worker draws follows from its seed
+    batches: Any = Runner.build_dataloader(loader, seed=(cfg.get('randomness') or {}).get('seed') or 0)
+    return [batch['inputs'] for batch in islice(batches, number)]
+
+
+def evaluate_detector(detector: Any, cfg: Config, num_batches: int | None = None) -> dict[str, float]:
+    """Return the metrics of a detector on all validation images of a config, or on the first batches."""
     loader: Any = Runner.build_dataloader(copy.deepcopy(cfg.val_dataloader), seed=0)
     evaluator = Evaluator(copy.deepcopy(cfg.val_evaluator))
     evaluator.dataset_meta = loader.dataset.metainfo
     with torch.no_grad():
-        for batch in loader:
+        for batch in islice(loader, num_batches):
             evaluator.process(detector.val_step(batch), batch)
     return evaluator.evaluate(len(loader.dataset))
+
+
+def _set_everywhere(part: Any, key: str, value: Any) -> None:
+    """Set a key wherever nested dicts have it."""
+    for name, inner in part.items():
+        if name == key:
+            part[name] = value
+        elif isinstance(inner, Mapping):
+            _set_everywhere(inner, key, value)

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn._files import write_text
@@ -76,7 +76,7 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
             ``dict(train_cfg=dict(max_epochs=24))``.
 
     Raises:
-        ValueError: If the model is to differ.
+        ValueError: If the model is to differ, or both epochs and steps are counted.
     """
     cfg = copy.deepcopy(cfg)
     for key in ('search_space', 'reward', 'controller', 'num_trials'):
@@ -91,9 +91,17 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
         raise ValueError("reward: supernet has 'model', but a trial's detector must be the supernet's: "
                          'change the model of the config')
     cfg.merge_from_dict(dict(changes))
+    if {'max_epochs', 'max_iters'} <= set(cfg.get('train_cfg') or ()):
+        raise ValueError('reward: the config and supernet together have both max_epochs and max_iters '
+                         'in train_cfg: give supernet the one that the config has')
+    # What one genotype of many reaches is no reason to stop.
     hooks = [hook for hook in cfg.get('custom_hooks') or ()
-             if not str(hook.get('type')).endswith('DropBlockRampHook')]
+             if not str(hook.get('type')).endswith(('DropBlockRampHook', 'EarlyStoppingHook'))]
     cfg.custom_hooks = [*hooks, dict(type=_HOOK, space=space.to_dict())]
+    cfg.default_hooks = dict(cfg.get('default_hooks') or {})
+    cfg.default_hooks['checkpoint'] = {
+        **(cfg.default_hooks.get('checkpoint') or dict(type='CheckpointHook', interval=1)),
+        'save_last': True, 'save_optimizer': True, 'save_param_scheduler': True, 'out_dir': None}
     cfg.find_unused_parameters = True  # norms of levels that a step does not use
     return cfg
 
@@ -146,14 +154,14 @@ def finished_supernet(work_dir: Path, cfg: Config) -> Path | None:
     checkpoint = last_checkpoint(work_dir)
     if checkpoint is None:
         return None
-    meta = check_supernet(checkpoint, cfg)
-    epochs, steps = (cfg.train_cfg.get(key) for key in ('max_epochs', 'max_iters'))
-    is_finished = meta['epoch'] >= epochs if steps is None else meta['iter'] >= steps
-    return Path(checkpoint) if is_finished else None
+    return Path(checkpoint) if check_supernet(checkpoint, cfg) else None
 
 
-def check_supernet(path: str | os.PathLike[str], cfg: Config) -> dict[str, Any]:
-    """Refuse a checkpoint of another supernet than a config's; return MMEngine's notes in it (``meta``).
+def check_supernet(path: str | os.PathLike[str], cfg: Config) -> bool:
+    """Refuse a checkpoint of another supernet than a config's.
+
+    Returns:
+        bool: Whether it was trained as long as the config says.
 
     Raises:
         CheckpointError: If it is of another space, data set or detector, or no supernet.
@@ -168,24 +176,39 @@ def check_supernet(path: str | os.PathLike[str], cfg: Config) -> dict[str, Any]:
             raise CheckpointError(
                 f'the supernet {os.fspath(path)} was trained for another {what}: {differing}. Give one '
                 'that was trained for this config, or none, so that one is trained')
-    return meta
+    epochs, steps = (cfg.train_cfg.get(key) for key in ('max_epochs', 'max_iters'))
+    return meta['epoch'] >= epochs if steps is None else meta['iter'] >= steps
 
 
-def load_supernet(cfg: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
-    """Return a trained supernet."""
+def supernet_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return the weights of a supernet's checkpoint by their names.
+
+    Raises:
+        CheckpointError: If some are infinite or NaN.
+    """
+    weights = state_dict_of(load_checkpoint(path))
+    for name, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f'the training of the supernet {os.fspath(path)} diverged: {name} is '
+                                  'not finite. Train it with a lower learning rate, in another work dir')
+    return weights
+
+
+def build_supernet(cfg: Config, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the supernet of a config with these weights."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     supernet = MODELS.build(copy.deepcopy(cfg.model))  # detectors change what they are built from
-    load_weights(supernet, state_dict_of(load_checkpoint(checkpoint)))
+    load_weights(supernet, weights)
     return supernet
 
 
-def copy_weights(supernet: Any, detector: nn.Module) -> None:
+def copy_weights(supernet: Any, detector: Any) -> None:
     """Give a plain detector the weights that its pyramid has in a supernet."""
-    for name, part in detector.named_children():
-        if name == 'neck':
-            supernet.neck.copy_weights_to(part)
-        else:
-            part.load_state_dict(getattr(supernet, name).state_dict())
+    weights = {name: value for name, value in supernet.state_dict().items()
+               if not name.startswith('neck.')}
+    neck = {f'neck.{name}': value for name, value in detector.neck.state_dict().items()}
+    detector.load_state_dict({**weights, **neck})
+    supernet.neck.copy_weights_to(detector.neck)
 
 
 @torch.no_grad()

@@ -15,12 +15,13 @@ from mmnasfpn.search import SearchSpace
 from mmnasfpn.search.rewards import build_reward, with_genotype
 from mmnasfpn.search.supernet import (
     SampleGenotypeHook,
+    build_supernet,
     check_supernet,
     copy_weights,
     finished_supernet,
-    load_supernet,
     measure_statistics,
     supernet_config,
+    supernet_weights,
     train_supernet,
 )
 from tests.conftest import REPO, write_tiny_config
@@ -189,7 +190,8 @@ def test_a_checkpoint_that_is_no_supernet_is_refused(trained, tmp_path):
 
 def test_the_weights_of_a_supernet_are_those_of_its_checkpoint(trained):
     _, reward = trained
-    loaded = load_supernet(reward.supernet_cfg, reward.checkpoint).state_dict()
+    weights = supernet_weights(reward.checkpoint)
+    loaded = build_supernet(reward.supernet_cfg, weights).state_dict()
     saved = load_checkpoint(reward.checkpoint)['state_dict']
     assert loaded.keys() == saved.keys() and all(torch.equal(loaded[key], saved[key]) for key in saved)
 
