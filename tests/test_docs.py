@@ -55,6 +55,20 @@ def test_configs_that_are_shown_build(name, tmp_path):
         make_sampler('controller', space_of(cfg), 0, 0, cfg.get('controller'))
 
 
+@pytest.mark.parametrize('name', [name for name, block in PYTHON.items()
+                                  if block.startswith('reward = ')])
+def test_rewards_that_are_shown_take_the_place_of_a_base_config_s(name, tmp_path):
+    base = REPO / 'configs/nasfpn/search/retinanet_r10-w16_nasfpn-3x32_shared-weights_shapes.py'
+    (tmp_path / 'mine.py').write_text(f'_base_ = {str(base)!r}\n{PYTHON[name]}')
+    cfg = load_config(tmp_path / 'mine.py')
+    shown = {}
+    exec(PYTHON[name], shown)
+    reward = build_reward(cfg, space_of(cfg))
+    assert type(reward).__name__ == shown['reward']['type'] == cfg.reward.type
+    if not shown['reward'].pop('_delete_', False):
+        assert shown['reward']['type'] == 'SharedWeights'  # that of the base config
+
+
 def test_pages_on_configs_show_one():
     assert {name.split('-')[0] for name in CONFIGS} == {
         'README.md', 'docs/detector.md', 'docs/data.md', 'docs/finetuning.md', 'docs/search.md',

@@ -28,6 +28,8 @@ def parse_args() -> argparse.Namespace:
                         help='of the genotypes (%(default)s)')
     parser.add_argument('--workers', type=whole_number(1), metavar='N',
                         help='trials at a time (one for each GPU or core)')
+    parser.add_argument('--retries', type=whole_number(0), default=2, metavar='N',
+                        help='how often a failed trial is tried again (%(default)s)')
     parser.add_argument('--work-dir', type=output_folder, default='work_dirs/proxies',
                         help='where the trials are; the same command goes on with them (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE', help='write all as JSON')
@@ -45,8 +47,9 @@ def main() -> None:
     args = parse_args()
     with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
         from mmnasfpn.search.proxies import compare, draw_proxies, to_markdown
+        from mmnasfpn.search.settings import SearchSettings
     comparison = compare(args.config, args.proxies, args.genotypes, args.seed, args.work_dir,
-                         args.workers)
+                         SearchSettings(num_workers=args.workers, max_retries=args.retries))
     give_table(args, to_markdown(comparison), comparison.to_dict(), PART,
                partial(draw_proxies, comparison))
 

@@ -76,7 +76,7 @@ def test_image_size(cfg: Config) -> tuple[int, int] | None:
     Returns:
         tuple[int, int] | None: None if it does not say to which size it resizes.
     """
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    dataset: Any = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset:
         dataset = dataset.dataset
     for transform in dataset.get('pipeline', ()):

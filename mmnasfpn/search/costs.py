@@ -12,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 from torch.utils.benchmark import Timer
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn.analysis.complexity import count_complexity, test_image_size
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.rewards import REWARDS, Reward, build_reward, with_genotype
@@ -81,12 +82,7 @@ class RewardOfCosts(Reward):
                              f"{type(self.reward).__name__} has {', '.join(self.reward.goals)}")
         self.costs = tuple(costs)
         self.needs_process = self.reward.needs_process
-        size = tuple(image_size) if image_size is not None else test_image_size(cfg)
-        if size is None or len(size) != 2:
-            raise ValueError(f'reward: image_size is {image_size!r}, but must be rows and columns of '
-                             'the image that costs are counted for, as the test pipeline of this config '
-                             'does not say')
-        self.image_size: tuple[int, int] = size
+        self.image_size = _image_size(cfg, image_size)
 
     @property
     def num_reports(self) -> int:
@@ -156,6 +152,9 @@ class WithCost(RewardOfCosts):
         if (report := self.reporter) is not None:
             self.reward.reporter = lambda step, value: report(step, value * factor)
         reward = self._reward(genotype, work_dir)
+        if reward < 0:
+            raise ValueError(f'the reward is {reward}, but must not be negative to be weighed with a '
+                             'cost: a higher cost would make it better')
         self.details = dict(reward=reward, **costs)
         return reward * factor
 
@@ -185,6 +184,20 @@ class RewardAndCosts(RewardOfCosts):
         """Return the reward, and each cost."""
         costs = self._costs(genotype)
         return [self._reward(genotype, work_dir), *costs.values()]
+
+
+def _image_size(cfg: Config, given: Sequence[int] | None) -> tuple[int, int]:
+    if given is None:
+        size = test_image_size(cfg)
+        if size is None:
+            raise ValueError('reward: image_size is None, but must be rows and columns of the image '
+                             'that costs are counted for: the test pipeline of this config does not say')
+        return size
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
+        raise ValueError(f'reward: image_size is {given!r}, but must be two numbers, rows and columns')
+    for number in given:
+        check_whole_number('reward: image_size', number, 1)
+    return given[0], given[1]
 
 
 def _is_number(value: Any) -> bool:

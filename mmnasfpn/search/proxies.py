@@ -3,7 +3,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Comparison:
 
 
 def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_dir: Path,
-            num_workers: int | None = None) -> Comparison:
+            settings: SearchSettings = SearchSettings()) -> Comparison:  # noqa: B008 (it is frozen)
     """Compare what proxies say of random genotypes with what these reach in the end.
 
     Args:
@@ -103,7 +103,7 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
         number (int): How many genotypes.
         seed (int): Of the genotypes.
         work_dir (Path): Where all is kept; another call goes on with it.
-        num_workers (int | None): As for :class:`SearchSettings`.
+        settings (SearchSettings): Workers and retries; the others are set here.
 
     Raises:
         ValueError: If a config cannot be used, or is of another space.
@@ -129,13 +129,13 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
         if proxy in COSTS:
             scores.append(count(cfg, proxy, genotypes, work_dir / f'{own}_{proxy}.json'))
         else:
-            scores.append(score(found[proxy], name, genotypes, work_dir / name, num_workers))
-    final = score(cfg, own, genotypes, work_dir / own, num_workers)
+            scores.append(score(found[proxy], name, genotypes, work_dir / name, settings))
+    final = score(cfg, own, genotypes, work_dir / own, settings)
     return Comparison(genotypes, final, scores, agreements(final.values, scores))
 
 
 def score(cfg: Config, name: str, genotypes: Mapping[str, Genotype], work_dir: Path,
-          num_workers: int | None = None) -> Scores:
+          settings: SearchSettings = SearchSettings()) -> Scores:  # noqa: B008 (it is frozen)
     """Evaluate genotypes by the reward of a config: a search that draws none.
 
     What an earlier call finished is not evaluated again; what was stopped goes on.
@@ -145,17 +145,18 @@ def score(cfg: Config, name: str, genotypes: Mapping[str, Genotype], work_dir: P
         name (str): What it is called.
         genotypes (Mapping[str, Genotype]): The genotypes, by names.
         work_dir (Path): Of the search.
-        num_workers (int | None): As for :class:`SearchSettings`.
+        settings (SearchSettings): As for :func:`compare`.
 
     Raises:
         RuntimeError: If some cannot be evaluated.
     """
-    summary = search(cfg, work_dir, SearchSettings(
-        len(genotypes), num_workers, sampler='random', start=genotypes))
+    summary = search(cfg, work_dir, replace(
+        settings, num_trials=len(genotypes), sampler='random', start=genotypes))
     found = summary['starts']
     if missing := [name for name in genotypes if name not in found]:
         raise RuntimeError(f'{len(missing)} of {len(genotypes)} genotypes could not be evaluated, such '
-                           f'as {missing[0]}: the logs are in {work_dir / "trials"}')
+                           f'as {missing[0]}: the logs are in {work_dir / "trials"}. Once that is '
+                           f'repaired, more --retries than {settings.max_retries} tries them again')
     rows = [found[name] for name in genotypes]
     setup = summary['preparation']
     return Scores(name, [row['reward'] for row in rows],
@@ -255,13 +256,15 @@ def to_markdown(comparison: Comparison) -> str:
         ahead = '' if one.ahead is None else '{:+.2f} ({:+.2f} to {:+.2f})'.format(*one.ahead)
         lines.append((
             name, f'{one.tau:.2f}', f'{one.low:.2f} to {one.high:.2f}', ahead,
-            f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{many / 3600:.1f}',
+            f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{scores.seconds:.1f}',
+            f'{many / 3600:.1f}',
             f'{_MANY * one.tau / many:.3f}' if many else ''))
     lines.append((f'{short}, the final training', '', '', '', f'{final.setup_cpu_seconds:,.0f}',
-                  f'{final.cpu_seconds:.1f}', f'{_MANY * final.cpu_seconds / 3600:.1f}', ''))
+                  f'{final.cpu_seconds:.1f}', f'{final.seconds:.1f}',
+                  f'{_MANY * final.cpu_seconds / 3600:.1f}', ''))
     return to_table(
         ('proxy', "Kendall's tau", '95% interval', f'ahead of {names[0]}', 'CPU s, once',
-         'CPU s a genotype', f'CPU h for {_MANY:,}', 'tau per CPU s'), lines)
+         'CPU s a genotype', 's a genotype', f'CPU h for {_MANY:,}', 'tau per CPU s'), lines)
 
 
 def draw_proxies(comparison: Comparison, out: Path) -> None:

@@ -69,7 +69,8 @@ class Results:
         if len(self.record.goals) < 2:
             return []
         front = {self.record.architecture(trial): trial
-                 for trial in self.record.study.best_trials if trial.values is not None}
+                 for trial in self.record.study.best_trials
+                 if trial.values is not None and REUSED_FROM not in trial.user_attrs}
         sign = 1 if list(self.record.goals.values())[-1] == 'minimize' else -1
         return sorted(front.values(), key=lambda trial: sign * trial.values[-1])
 

@@ -201,6 +201,7 @@ class _Search:
     def run(self) -> dict[str, Any]:
         self.to_retry = self.record.recover(self.settings.max_retries, self.is_only_owner)
         results = self._read_record()
+        self._check_room_for_starts()
         results.write(self.work_dir)
         self.best = max(results.rewards, default=None)
         with Progress(self.num_trials, results.rewards, results.architectures,
@@ -232,6 +233,15 @@ class _Search:
                 self.evaluated[self.record.architecture(trial)] = _Known(
                     trial.number, tuple(trial.values), trial.state is TrialState.PRUNED)
         return results
+
+    def _check_room_for_starts(self) -> None:
+        new = [name for name, genotype in self.to_start.items()
+               if not self.record.has_started(name, genotype)]
+        needed = self._num_over() + len(new)
+        if new and needed > self.num_trials:
+            raise ValueError(f'{self._num_over()} of {self.num_trials} trials are over, so that there '
+                             f"is no room for all of {', '.join(new)} to start from: make it {needed} "
+                             'trials or more')
 
     def _num_over(self) -> int:
         return self.num_completed + self.num_pruned + self.num_given_up

@@ -11,7 +11,7 @@ from mmnasfpn.engine.run import load_config
 from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace
 from mmnasfpn.search.costs import COSTS, cost_of
-from mmnasfpn.search.rewards import build_reward, with_genotype
+from mmnasfpn.search.rewards import GenotypeMatch, build_reward, with_genotype
 from tests.test_search.searches import completed, search
 
 SPACE = SearchSpace()
@@ -58,6 +58,8 @@ def test_the_reward_is_mnasnets_product(cfg, tmp_path):
     (dict(cost='latency', target=-1.5), 'target is -1.5, but must be a number of ms above 0'),
     (dict(cost='params', target='1M'), "target is '1M', but must be a number of parameters"),
     (dict(cost='flops', target=1, weight=0.07), 'weight is 0.07, but must be 0 or less'),
+    (dict(cost='flops', target=1, image_size=[0, -5]), 'image_size is 0, but must be a whole number'),
+    (dict(cost='flops', target=1, image_size=64), 'image_size is 64, but must be two numbers, rows and'),
     (dict(cost='flops'), "reward: .*missing 1 required.*'target'"),
 ])
 def test_a_cost_that_is_not_there_or_an_impossible_target_is_named(arguments, words, cfg):
@@ -83,6 +85,13 @@ def test_a_config_that_does_not_say_how_large_images_are_is_asked_for_it(cfg):
     with pytest.raises(ValueError, match='image_size is None, but must be rows and columns'):
         with_cost(cfg, cost='flops', target=1)
     assert with_cost(cfg, cost='flops', target=1, image_size=[64, 96]).image_size == (64, 96)
+
+
+def test_a_negative_reward_is_refused_since_a_cost_would_make_it_better(cfg, tmp_path, monkeypatch):
+    reward = with_cost(cfg, cost='flops', target=1)
+    monkeypatch.setattr(GenotypeMatch, '__call__', lambda *_: -0.5)
+    with pytest.raises(ValueError, match='the reward is -0.5, but must not be negative'):
+        reward(NASFPN, tmp_path)
 
 
 def test_the_record_keeps_the_parts_of_the_product(cfg, tmp_path, no_graphs):
@@ -129,6 +138,15 @@ def test_the_pareto_front_is_that_of_brute_force(cfg, tmp_path, monkeypatch, no_
         assert (work_dir / 'pareto.png').stat().st_size > 10_000
 
 
+def test_the_front_names_the_trial_that_evaluated_a_genotype(cfg, tmp_path, monkeypatch, no_graphs):
+    monkeypatch.setitem(COSTS, 'flops', lambda *_: 1.0)
+    cfg.reward = dict(type='RewardAndCosts', reward=MATCH, costs=['flops'])
+    search(cfg, tmp_path, 2, sampler='random', start=dict(first='nasfpn', again=NASFPN))
+    assert [trial.user_attrs.get('reused_from') for trial in completed(tmp_path)] == [None, 0]
+    one, = json.loads((tmp_path / 'pareto/front.json').read_text())
+    assert one['trial'] == 0
+
+
 def test_the_controller_refuses_several_goals_by_name(cfg, tmp_path):
     cfg.reward = dict(type='RewardAndCosts', reward=MATCH, costs=['flops'])
     with pytest.raises(ValueError, match='2 goals, reward, flops, but the controller learns from one'):
@@ -137,5 +155,6 @@ def test_the_controller_refuses_several_goals_by_name(cfg, tmp_path):
 
 
 def test_a_cost_needs_a_detector():
-    with pytest.raises(ValueError, match='image_size is None'):
-        with_cost(Config(dict(model=dict())), cost='flops', target=1)
+    for data in ({}, dict(test_dataloader=None)):
+        with pytest.raises(ValueError, match='image_size is None'):
+            with_cost(Config(dict(model=dict(), **data)), cost='flops', target=1)

@@ -18,6 +18,7 @@ from mmnasfpn.search.proxies import (
     short_names,
     to_markdown,
 )
+from mmnasfpn.search.settings import SearchSettings
 from tests.conftest import REPO
 from tests.test_search.searches import MATCH
 
@@ -91,15 +92,20 @@ def test_a_proxy_of_another_space_is_named(tmp_path):
         compare(str(MATCH), [other], 4, 0, tmp_path / 'w')
 
 
-def test_genotypes_that_cannot_be_evaluated_are_told(tmp_path, monkeypatch):
+def test_genotypes_that_cannot_be_evaluated_are_told_and_tried_again(
+        tmp_path, monkeypatch, few_samples):
     def fail_at_times(self, genotype, work_dir=''):
         if genotype.cells[-1].op == 'gp':
             raise MemoryError
         return 0.5
 
-    monkeypatch.setattr('mmnasfpn.search.rewards.GenotypeMatch.__call__', fail_at_times)
-    with pytest.raises(RuntimeError, match='of 6 genotypes could not be evaluated, such as random_'):
-        compare(str(MATCH), [other_match(tmp_path)], 6, 0, tmp_path / 'w')
+    arguments = (str(MATCH), [other_match(tmp_path)], 6, 0, tmp_path / 'w')
+    with monkeypatch.context() as patch:
+        patch.setattr('mmnasfpn.search.rewards.GenotypeMatch.__call__', fail_at_times)
+        with pytest.raises(RuntimeError, match='of 6 genotypes could not be evaluated, such as random_.*'
+                                               'more --retries than 2 tries them again'):
+            compare(*arguments)
+    assert len(compare(*arguments, SearchSettings(max_retries=3)).final.values) == 6
 
 
 def test_costs_are_counted_once(tiny_config, tmp_path, monkeypatch):

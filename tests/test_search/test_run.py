@@ -45,6 +45,26 @@ def test_a_search_goes_on_up_to_the_number_of_trials(tmp_path):
     assert len(trials_of(tmp_path)) == 25
 
 
+def test_drivers_that_prepare_one_record_differently_are_named_and_the_first_one_stands(
+        tmp_path, monkeypatch):
+    def prepare(self, work_dir, before):
+        url = f'sqlite:///{work_dir}/search.db'  # another driver is faster
+        Record(url, self.space, identity, 'other').note_preparation('theirs', 1, 1)
+        return 'ours'
+
+    def attributes():
+        url = f'sqlite:///{tmp_path}/search.db'
+        return optuna.load_study(storage=url, study_name='nasfpn-search').user_attrs
+
+    search(match_config(), tmp_path, 1)
+    identity = attributes()['mmnasfpn:search']
+    monkeypatch.setattr('mmnasfpn.search.rewards.GenotypeMatch.prepare', prepare)
+    with pytest.raises(RecordError, match='another driver has meanwhile begun this search with theirs, '
+                                          'and this one has prepared ours'):
+        search(match_config(), tmp_path, 2)
+    assert attributes()['mmnasfpn:preparation']['result'] == 'theirs'
+
+
 def test_a_search_in_two_goes_is_the_one_in_one(tmp_path):
     search(match_config(), tmp_path / 'two', 13)
     search(match_config(), tmp_path / 'two', 30)

@@ -13,6 +13,7 @@ from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
 from mmnasfpn.engine.run import load_config
 from mmnasfpn.search import SearchSpace
 from mmnasfpn.search.rewards import build_reward, with_genotype
+from mmnasfpn.search.shared_weights import first_batches
 from mmnasfpn.search.supernet import (
     SampleGenotypeHook,
     build_supernet,
@@ -136,6 +137,44 @@ def test_a_training_of_a_supernet_that_fails_says_where_its_log_is(trained, tmp_
         train_supernet(cfg, tmp_path)
 
 
+def test_a_metric_that_is_not_there_is_named_before_a_supernet_is_trained(tmp_path):
+    cfg = tiny(tmp_path / 'tiny', **{'reward.metric': 'coco/AP'})
+    with pytest.raises(ValueError, match="metric is 'coco/AP', but the evaluator .* returns coco/bbox_"):
+        search(cfg, tmp_path / 'w', 1)
+    assert not (tmp_path / 'w/supernet').exists()
+
+
+def test_a_supernet_that_diverged_is_refused(trained, tmp_path):
+    cfg, reward = trained
+    checkpoint = load_checkpoint(reward.checkpoint)
+    checkpoint['state_dict']['neck.convs.0.0.conv.weight'][0] = float('nan')
+    torch.save(checkpoint, tmp_path / 'diverged.pth')
+    other = build_reward(cfg, SPACE, dict(
+        type='SharedWeights', checkpoint=str(tmp_path / 'diverged.pth')))
+    with pytest.raises(CheckpointError, match='diverged: neck.convs.0.0.conv.weight is not finite'):
+        other.prepare(tmp_path, '')
+
+
+def test_a_supernet_that_was_not_trained_to_its_end_is_told(trained, monkeypatch):
+    lines = []
+    monkeypatch.setattr('mmnasfpn.search.shared_weights.print_log', lambda line, **_: lines.append(line))
+    cfg, reward = trained
+    for epochs in (1, 2):
+        build_reward(cfg, SPACE, dict(type='SharedWeights', checkpoint=str(reward.checkpoint),
+                                      supernet=dict(train_cfg=dict(max_epochs=epochs)))).check()
+    line, = lines
+    assert 'was not trained as long as the config says' in line
+
+
+def test_statistics_are_measured_on_the_same_images_each_time():
+    cfg = load_config(str(REPO / 'configs/nasfpn/retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'), None, {
+        'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False,
+        'train_dataloader.dataset.shapes': dict(num_train=8, num_val=2, image_size=64, seed=0)})
+    assert any('Random' in step['type'] for step in cfg.train_dataloader.dataset.pipeline)
+    first, second = (first_batches(cfg, 2) for _ in range(2))
+    assert all(map(torch.equal, flat(first), flat(second)))
+
+
 def test_a_search_evaluates_with_the_weights_of_its_supernet(trained, tmp_path, no_graphs):
     cfg, reward = trained
     cfg.reward.checkpoint = str(reward.checkpoint)
@@ -200,6 +239,8 @@ def test_what_a_supernet_cannot_differ_in_is_named(trained):
     cfg = load_config(trained[0].filename)
     with pytest.raises(ValueError, match="supernet has 'model'.*change the model of the config"):
         supernet_config(cfg, SPACE, dict(model=dict(neck=dict(out_channels=4))))
+    with pytest.raises(ValueError, match='have both max_epochs and max_iters'):
+        supernet_config(cfg, SPACE, dict(train_cfg=dict(max_iters=4)))
     cfg.load_from = 'some.pth'
     with pytest.raises(ValueError, match="load_from is 'some.pth', but a supernet begins from nothing"):
         build_reward(cfg, SPACE, dict(type='SharedWeights')).check()
@@ -208,6 +249,39 @@ def test_what_a_supernet_cannot_differ_in_is_named(trained):
 def test_hooks_of_its_own_leave_a_supernet_its_genotypes(trained):
     changed = supernet_config(trained[0], SPACE, dict(custom_hooks=[dict(type='EMAHook')]))
     assert [hook['type'] for hook in changed.custom_hooks] == ['EMAHook', 'mmnasfpn.SampleGenotypeHook']
+
+
+def test_nothing_stops_the_training_of_a_supernet_early_or_keeps_it_from_saving(trained):
+    cfg = load_config(trained[0].filename)
+    cfg.custom_hooks = [dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP')]
+    for given in (None, dict(type='CheckpointHook', interval=5, save_last=False, out_dir='elsewhere')):
+        cfg.default_hooks.checkpoint = given
+        changed = supernet_config(cfg, SPACE, {})
+        assert [hook['type'] for hook in changed.custom_hooks] == ['mmnasfpn.SampleGenotypeHook']
+        hook = changed.default_hooks.checkpoint
+        assert hook.type == 'CheckpointHook' and hook.interval == (5 if given else 1)
+        assert hook.save_last and hook.out_dir is None
+
+
+def test_two_stage_detectors_get_their_weights_and_statistics_too():
+    cfg = load_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', None, {
+        'model.backbone.depth': 18, 'model.backbone.base_channels': 4, 'model.backbone.init_cfg': None,
+        'model.neck': dict(_delete_=True, type='mmnasfpn.NASFPN', in_channels=[4, 8, 16, 32],
+                           out_channels=8, num_outs=5, stack_times=1),
+        'model.rpn_head.in_channels': 8, 'model.rpn_head.feat_channels': 8,
+        'model.roi_head.bbox_roi_extractor.out_channels': 8,
+        'model.roi_head.bbox_head.in_channels': 8, 'model.roi_head.bbox_head.fc_out_channels': 8})
+    supernet = random_detector(supernet_config(cfg, SPACE, {}))
+    plain = random_detector(cfg, GENOTYPES[0])
+    copy_weights(supernet, plain)
+    cell = plain.neck.pyramids[0].cells[3]
+    for ours, shared in ((plain.roi_head.bbox_head.fc_cls, supernet.roi_head.bbox_head.fc_cls),
+                         (cell.conv.conv, supernet.neck.convs[0][3].conv)):
+        assert torch.equal(ours.weight, shared.weight)
+    norm = cell.conv.norm
+    before = norm.running_mean.clone()
+    measure_statistics(plain, [list(torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8))])
+    assert not torch.equal(norm.running_mean, before)
 
 
 def test_a_search_goes_on_where_its_supernet_is_named_by_another_path(trained, tmp_path, no_graphs):

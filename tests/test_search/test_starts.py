@@ -34,6 +34,15 @@ def test_a_search_that_goes_on_does_not_evaluate_them_again(tmp_path):
     assert names == ['other', None, None, 'nasfpn', None, None]
 
 
+def test_one_that_a_search_has_no_trial_left_for_is_named(tmp_path):
+    search(match_config(), tmp_path, 3, start=dict(other=OTHER))
+    with pytest.raises(ValueError, match='3 of 3 trials are over.* no room for all of nasfpn .*it 4'):
+        search(match_config(), tmp_path, 3, start=dict(other=OTHER, nasfpn='nasfpn'))
+    assert len(completed(tmp_path)) == 3
+    search(match_config(), tmp_path, 4, start=dict(other=OTHER, nasfpn='nasfpn'))
+    assert completed(tmp_path)[-1].value == 1
+
+
 @pytest.mark.parametrize('sampler', ['random', 'nsgaii'])
 def test_one_that_waited_when_the_search_was_killed_is_not_lost(sampler, tmp_path, monkeypatch):
     given = dict(other=OTHER, nasfpn='nasfpn')
