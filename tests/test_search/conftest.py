@@ -1,4 +1,6 @@
 """Fixtures of searches."""
+import contextlib
+
 import pytest
 
 from mmnasfpn.search import evaluators, results, storage, template
@@ -9,6 +11,13 @@ from tests.test_search.searches import forbid_file_locks
 def no_graphs(monkeypatch):
     """Leave architectures.png out, which takes longer than the searches of tests."""
     monkeypatch.setattr(results, 'draw_architectures', lambda *_: None)
+
+
+@pytest.fixture
+def closed():
+    """Close evaluators in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda evaluator: stack.enter_context(contextlib.closing(evaluator))
 
 
 @pytest.fixture

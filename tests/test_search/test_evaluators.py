@@ -1,5 +1,4 @@
 """Evaluators: what goes wrong with a trial is its outcome."""
-import contextlib
 import json
 import os
 import random
@@ -14,11 +13,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmnasfpn.search import SearchSpace, ray_evaluator, template
+from mmnasfpn.search import SearchSpace, template
 from mmnasfpn.search import evaluators as module
 from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, visible_gpus
 from mmnasfpn.search.processes import kill_group
-from mmnasfpn.search.ray_evaluator import RayEvaluator
 from tests.conftest import REPO
 from tests.test_search.rewards import Scripted
 
@@ -46,13 +44,6 @@ def outcomes_of(evaluator, tmp_path, number, patience=60):
             outcomes[outcome.number] = outcome.evaluation
             running -= 1
     return outcomes
-
-
-@pytest.fixture
-def closed():
-    """Close evaluators in the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda evaluator: stack.enter_context(contextlib.closing(evaluator))
 
 
 def test_a_process_for_each_trial_and_its_output_in_the_trials_folder(tmp_path, closed):
@@ -253,35 +244,3 @@ def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
     assert outcomes[0].values == EXPECTED
     assert outcomes[1].reason == 'MemoryError: out of everything'
     assert (tmp_path / 'calls/0').read_text() == str(os.getpid())
-
-
-def test_ray_runs_trials_and_tells_why_one_failed(tmp_path, closed):
-    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    script = {'1': 'raise', '2': 'exit', '3': 'sleep'}
-    ray = closed(RayEvaluator(reward(tmp_path, script), 1, trial_timeout=4))
-    outcomes = outcomes_of(ray, tmp_path / '%20?', 5, patience=120)
-    assert [outcomes[trial].values for trial in range(5)] == [EXPECTED, None, None, None, EXPECTED]
-    assert 'MemoryError: out of everything' in outcomes[1].reason
-    assert 'WorkerCrashedError' in outcomes[2].reason
-    assert outcomes[3].reason == 'it took longer than the time limit of 4 s (--trial-timeout)'
-    assert 'rewards.py' in (tmp_path / '%20?/3/hung.txt').read_text()
-    assert not (tmp_path / '%20?/4/hung.txt').exists()
-
-
-def test_a_ray_cluster_that_is_not_there_is_named(tmp_path):
-    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    with pytest.raises(ValueError, match="there is no Ray cluster at 'auto'"):
-        RayEvaluator(reward(tmp_path), 1, address='auto')
-
-
-def test_ray_is_asked_for_no_more_than_there_is(tmp_path):
-    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    with pytest.raises(ValueError, match='each trial is to take 9999 CPU, but the whole Ray cluster'):
-        RayEvaluator(reward(tmp_path), 1, resources={'CPU': 9999})
-
-
-@pytest.mark.parametrize(('workers', 'gpus', 'needs'), [
-    (6, 0, {'CPU': 1}), (None, 4, {'CPU': 1, 'GPU': 1}), (4, 4, {'CPU': 1, 'GPU': 1}),
-    (6, 4, {'CPU': 1, 'GPU': 0.5}), (6, 1, {'CPU': 1, 'GPU': 0.1666})])
-def test_tasks_of_ray_share_the_gpus_where_there_are_more_workers(workers, gpus, needs):
-    assert ray_evaluator._equal_shares(workers, gpus) == needs

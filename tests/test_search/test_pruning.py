@@ -1,5 +1,4 @@
 """Trials that are stopped early."""
-import contextlib
 import os
 import random
 import signal
@@ -17,7 +16,6 @@ from mmnasfpn.search import SearchSpace, costs, proxy_task, pruners
 from mmnasfpn.search.evaluation import evaluate
 from mmnasfpn.search.evaluators import LocalEvaluator
 from mmnasfpn.search.processes import kill_group
-from mmnasfpn.search.ray_evaluator import RayEvaluator
 from mmnasfpn.search.record import Record
 from mmnasfpn.search.rewards import build_reward
 from mmnasfpn.search.run import SearchFailed
@@ -243,13 +241,6 @@ def test_what_is_reported_must_be_finite_and_at_a_step_from_1(tmp_path):
 
 # Where trials are processes
 
-@pytest.fixture
-def closed():
-    """Close evaluators in the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda evaluator: stack.enter_context(contextlib.closing(evaluator))
-
-
 def elsewhere(tmp_path, script=None):
     return RisingElsewhere(scripted_config(tmp_path), SPACE, tmp_path / 'calls', script)
 
@@ -308,26 +299,6 @@ def test_a_search_with_workers_prunes_and_takes_up_what_failed_after_a_report(tm
     summary = rising_search(tmp_path, 14, {'2': (1, 'raise')}, 'RisingElsewhere', num_workers=2)
     assert summary['completed'] + summary['pruned'] == summary['trials'] == 14
     assert summary['failed'] == 1 and summary['pruned'] > 0
-
-
-def test_ray_tasks_report_are_stopped_and_may_die_before_their_answer(tmp_path, closed):
-    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    ray = closed(RayEvaluator(elsewhere(tmp_path), 1))
-    reports = []
-
-    def report(number, step, value):
-        reports.append((number, step, value))
-        if number == 1:
-            os.kill(int((tmp_path / 'calls/1').read_text()), signal.SIGKILL)
-        return step == 2
-
-    ray.reporter = report
-    stopped = outcome_of(ray, 0, tmp_path, 120)
-    assert stopped.is_pruned and stopped.values == (2 / 5 * VALUE,)
-    assert 'WorkerCrashedError' in outcome_of(ray, 1, tmp_path, 120).reason
-    ray._desk.report.remote(1, 2, 0.5)  # comes late: the trial has ended
-    assert outcome_of(ray, 2, tmp_path, 120).is_pruned
-    assert [report[:2] for report in reports] == [(0, 1), (0, 2), (1, 1), (2, 1), (2, 2)]
 
 
 # Rewards

@@ -1,6 +1,5 @@
 """Whole searches: how they go on, what fails in them, what they refuse."""
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -292,21 +291,6 @@ def test_a_second_search_in_the_same_work_dir_is_refused_while_one_runs(tmp_path
             scripted_search(tmp_path, {'0': 'sleep'}, 3)
     finally:
         kill(process)
-
-
-def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp_path):
-    pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
-    process = start(scripted_config(tmp_path, {'1': 'sleep'}), tmp_path / 'w', 5, num_workers=2,
-                    evaluator='ray')
-    wait_for(tmp_path / 'calls/1', process)
-    os.kill(int((tmp_path / 'calls/1').read_text()), signal.SIGKILL)
-    process.join(120)
-    assert process.exitcode == 0
-    trials = trials_of(tmp_path / 'w')
-    failed, = (trial for trial in trials if trial.state is TrialState.FAIL)
-    assert 'WorkerCrashedError' in failed.user_attrs['reason']
-    retry, = retries_of(failed, trials)
-    assert retry.state is TrialState.COMPLETE and len(completed(tmp_path / 'w')) == 5
 
 
 def test_the_tool_searches_goes_on_and_writes_json(tmp_path, tool_env):
