@@ -69,6 +69,10 @@ def test_rewards_that_are_shown_take_the_place_of_a_base_config_s(name, tmp_path
         assert shown['reward']['type'] == 'SharedWeights'  # that of the base config
 
 
+def test_pages_show_rewards():
+    assert sum(block.startswith('reward = ') for block in PYTHON.values()) == 3
+
+
 def test_pages_on_configs_show_one():
     assert {name.split('-')[0] for name in CONFIGS} == {
         'README.md', 'docs/detector.md', 'docs/data.md', 'docs/finetuning.md', 'docs/search.md',

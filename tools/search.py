@@ -10,6 +10,7 @@ from rich.console import Console
 from mmnasfpn._files import write_json
 from mmnasfpn.engine.cli import (
     MAX_TORCH_SEED,
+    by_name,
     config_parser,
     load_parsed_config,
     needs_extra,
@@ -73,14 +74,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--resources', type=resource, nargs='+', metavar='NAME=AMOUNT',
                         help='what a trial takes of the Ray cluster (CPU=1, and GPU=1 if it has '
                              'GPUs, or a share of one for more --workers)')
+    parser.add_argument('--top', type=whole_number(1), default=10, metavar='N', dest='num_top',
+                        help='how many of the best genotypes top.json holds (%(default)s)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the results as JSON')
     args = parser.parse_args()
     args.resources = dict(args.resources or {}) or None
-    starts = {Path(genotype).stem: genotype for genotype in args.start}
-    if len(starts) < len(args.start):
-        parser.error(f'--start: two of {args.start} have the same name')
-    args.start = starts
+    args.start = by_name(parser, '--start', args.start)
     return args
 
 
@@ -90,7 +90,7 @@ def main() -> None:
         from mmnasfpn.search.run import search  # takes seconds to import
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: tidily
     settings = SearchSettings(**{field.name: getattr(args, field.name)
-                                 for field in dataclasses.fields(SearchSettings)})
+                                 for field in dataclasses.fields(SearchSettings) if field.name in args})
     summary = search(load_parsed_config(args), args.work_dir, settings)
     if args.json:
         write_json(args.json, summary)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,14 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f'{text!r} must be a number from 0 to 1')
     return number
+
+
+def by_name(parser: argparse.ArgumentParser, option: str, files: Sequence[str]) -> dict[str, str]:
+    """Return names or files by their names without suffix, which must differ."""
+    found = {Path(file).stem: file for file in files}
+    if len(found) < len(files):
+        parser.error(f'{option}: two of {" ".join(files)} have the same name')
+    return found
 
 
 def output_file(*suffixes: str, is_new: bool = False) -> Callable[[str], Path]:

@@ -103,7 +103,8 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
         number (int): How many genotypes.
         seed (int): Of the genotypes.
         work_dir (Path): Where all is kept; another call goes on with it.
-        settings (SearchSettings): Workers and retries; the others are set here.
+        settings (SearchSettings): How many workers and retries, and the time limit. Defaults to those
+            of a search.
 
     Raises:
         ValueError: If a config cannot be used, or is of another space.
@@ -151,7 +152,8 @@ def score(cfg: Config, name: str, genotypes: Mapping[str, Genotype], work_dir: P
         RuntimeError: If some cannot be evaluated.
     """
     summary = search(cfg, work_dir, replace(
-        settings, num_trials=len(genotypes), sampler='random', start=genotypes))
+        settings, num_trials=None, sampler='random', pruner='none', storage=None, start=genotypes,
+        draws=False))
     found = summary['starts']
     if missing := [name for name in genotypes if name not in found]:
         raise RuntimeError(f'{len(missing)} of {len(genotypes)} genotypes could not be evaluated, such '
@@ -244,8 +246,8 @@ def _num_common(lists: Sequence[Sequence[str]]) -> int:
 def to_markdown(comparison: Comparison) -> str:
     """Return a table of proxies: how well they agree with the final training, and what they cost.
 
-    "tau per CPU s" is tau over what one of a thousand genotypes takes, its share of what is done once
-    included.
+    "tau per CPU s" is tau, where it is above 0, over what one of a thousand genotypes takes, its share
+    of what is done once included.
     """
     final, proxies = comparison.final, comparison.proxies
     short, *names = short_names([final.name, *(scores.name for scores in proxies)])
@@ -256,15 +258,13 @@ def to_markdown(comparison: Comparison) -> str:
         ahead = '' if one.ahead is None else '{:+.2f} ({:+.2f} to {:+.2f})'.format(*one.ahead)
         lines.append((
             name, f'{one.tau:.2f}', f'{one.low:.2f} to {one.high:.2f}', ahead,
-            f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{scores.seconds:.1f}',
-            f'{many / 3600:.1f}',
-            f'{_MANY * one.tau / many:.3f}' if many else ''))
+            f'{once:,.0f}', f'{scores.cpu_seconds:.1f}', f'{scores.setup_seconds:,.0f}',
+            f'{scores.seconds:.1f}', f'{_MANY * one.tau / many:.3f}' if many and one.tau > 0 else ''))
     lines.append((f'{short}, the final training', '', '', '', f'{final.setup_cpu_seconds:,.0f}',
-                  f'{final.cpu_seconds:.1f}', f'{final.seconds:.1f}',
-                  f'{_MANY * final.cpu_seconds / 3600:.1f}', ''))
+                  f'{final.cpu_seconds:.1f}', f'{final.setup_seconds:,.0f}', f'{final.seconds:.1f}', ''))
     return to_table(
         ('proxy', "Kendall's tau", '95% interval', f'ahead of {names[0]}', 'CPU s, once',
-         'CPU s a genotype', 's a genotype', f'CPU h for {_MANY:,}', 'tau per CPU s'), lines)
+         'CPU s per genotype', 's, once', 's per genotype', 'tau per CPU s'), lines)
 
 
 def draw_proxies(comparison: Comparison, out: Path) -> None:

@@ -12,7 +12,6 @@ from mmnasfpn.search.drawings import Candidate, draw_architectures, draw_pareto_
 from mmnasfpn.search.record import Record, is_given_up, last_failures
 from mmnasfpn.search.trials import CPU_SECONDS, RETRY_OF, REUSED_FROM, SECONDS, START, is_whole
 
-_TOP = 10  # genotypes in top.json
 _RECENT = 500  # completed trials among which repeats are counted
 
 
@@ -41,7 +40,7 @@ class Results:
         _, first = np.unique(self.architectures, return_index=True)
         return np.isin(np.arange(len(self.architectures)), first).cumsum().tolist()
 
-    def top(self, number: int = _TOP) -> list[Candidate]:
+    def top(self, number: int) -> list[Candidate]:
         """Return the best genotypes, the best first; of equal ones the one that came first."""
         evaluated = [trial for trial in self.completed if REUSED_FROM not in trial.user_attrs]
         evaluated.sort(key=lambda trial: trial.values[0], reverse=True)
@@ -80,8 +79,9 @@ class Results:
         ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
         whose attempts all failed: in the end, ``trials`` are ``completed``, ``pruned`` and ``given_up``.
         ``starts`` are the genotypes that were given; ``preparation`` is what was done before the first
-        trial. ``repeated_last_500`` is the share of the last ones whose architecture had been drawn
-        before, ``last_100`` the mean of the last rewards and their standard deviation.
+        trial, ``cpu_seconds`` what trials took of all processors. ``repeated_last_500`` is the share of
+        the last ones whose architecture had been drawn before, ``last_100`` the mean of the last rewards
+        and their standard deviation.
         """
         best = self.top(1)
         last = self.rewards[-200:]
@@ -96,6 +96,7 @@ class Results:
             last_100=_mean_and_spread(self.rewards[-100:]),
             repeated_last_500=1 - new / recent if recent else None,
             starts=self.starts(), preparation=self.record.preparation,
+            cpu_seconds=sum(trial.user_attrs.get(CPU_SECONDS) or 0 for trial in self.record.trials),
             sampler=sampler, seconds=round(seconds, 1))
 
     def starts(self) -> dict[str, dict[str, Any]]:
@@ -110,9 +111,9 @@ class Results:
                     **{key: evaluated.user_attrs.get(key) for key in (SECONDS, CPU_SECONDS)})
         return found
 
-    def write(self, work_dir: Path) -> None:
-        """Write ``best.json``, a genotype, and ``top.json``, the ten best, if there are any yet."""
-        top = self.top()
+    def write(self, work_dir: Path, num_top: int) -> None:
+        """Write ``best.json``, a genotype, and ``top.json``, the best of all, if there are any yet."""
+        top = self.top(num_top)
         if not top:
             return
         write_text(work_dir / 'best.json', top[0].genotype.to_json())

@@ -86,7 +86,6 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
         record = Record(storage, space, _identity(cfg, space, reward, settings), owner,
                         settings.study_name, reward.goals)
         write_text(work_dir / 'config.py', cfg.pretty_text)
-        _prepare(reward, record, work_dir)
         record.study.pruner = pruner
         if settings.pruner != 'none':
             evaluator.reporter = record.report
@@ -94,6 +93,7 @@ def search(cfg: Config, work_dir: str | os.PathLike[str],
             settings.sampler, space, settings.seed, len(record.trials), cfg.get('controller'),
             owner if settings.storage else '')
         try:
+            _prepare(reward, record, work_dir)
             return _Search(record, evaluator, num_trials, work_dir, settings, starts).run()
         except StorageInternalError as error:
             raise RecordError(
@@ -125,7 +125,7 @@ def _starts(settings: SearchSettings, space: SearchSpace, num_trials: int) -> di
             space.encode(genotype)
         except ValueError as error:
             raise ValueError(f'start: {name!r} cannot be evaluated: {error}') from None
-    if len(starts) > num_trials:
+    if settings.draws and len(starts) > num_trials:
         raise ValueError(f'start has {len(starts)} genotypes, but num_trials is {num_trials}: make it '
                          'more, for those that are drawn come after them')
     return starts
@@ -141,7 +141,7 @@ def _prepare(reward: Reward, record: Record, work_dir: Path) -> None:
         if (now := record.preparation['result']) not in (before, prepared):
             raise RecordError(f'another driver has meanwhile begun this search with {now}, and this one '
                               f'has prepared {prepared}: give all of them the same, such as one '
-                              'reward.checkpoint')
+                              'checkpoint of SharedWeights')
         result, is_new = prepared, prepared != before
     finally:
         if is_new:
@@ -201,8 +201,8 @@ class _Search:
     def run(self) -> dict[str, Any]:
         self.to_retry = self.record.recover(self.settings.max_retries, self.is_only_owner)
         results = self._read_record()
-        self._check_room_for_starts()
-        results.write(self.work_dir)
+        self._make_room_for_starts()
+        results.write(self.work_dir, self.settings.num_top)
         self.best = max(results.rewards, default=None)
         with Progress(self.num_trials, results.rewards, results.architectures,
                       self.num_given_up + self.num_pruned) as progress:
@@ -213,10 +213,13 @@ class _Search:
                     for number, evaluation in self.evaluator.wait(_WAIT if self.running else 0):
                         self._take(number, evaluation)
                     self._note_seconds()
+                if missed := self._not_started():  # others have run the last trials
+                    self.progress.say(f"{', '.join(missed)} to start from were not evaluated: give more "
+                                      f'--trials than {self.num_trials}')
             finally:
                 self.record.note_seconds(self._seconds())
                 results = Results(self.record, self.settings.max_retries)
-                results.write(self.work_dir)
+                results.write(self.work_dir, self.settings.num_top)
                 results.draw(self.work_dir)
         if not results.completed:
             raise self._none_completed() if self.num_pruned else self._all_failed('see the record')
@@ -234,14 +237,19 @@ class _Search:
                     trial.number, tuple(trial.values), trial.state is TrialState.PRUNED)
         return results
 
-    def _check_room_for_starts(self) -> None:
-        new = [name for name, genotype in self.to_start.items()
-               if not self.record.has_started(name, genotype)]
-        needed = self._num_over() + len(new)
-        if new and needed > self.num_trials:
+    def _make_room_for_starts(self) -> None:
+        new = self._not_started()
+        needed = self._num_over() + len(self.to_retry) + len(new)
+        if not self.settings.draws:
+            self.num_trials = needed
+        elif new and needed > self.num_trials:
             raise ValueError(f'{self._num_over()} of {self.num_trials} trials are over, so that there '
-                             f"is no room for all of {', '.join(new)} to start from: make it {needed} "
-                             'trials or more')
+                             f"is no room for all of {', '.join(new)} to start from: give --trials "
+                             f'{needed} or more')
+
+    def _not_started(self) -> list[str]:
+        return [name for name, genotype in self.to_start.items()
+                if not self.record.has_started(name, genotype)]
 
     def _num_over(self) -> int:
         return self.num_completed + self.num_pruned + self.num_given_up

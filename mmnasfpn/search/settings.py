@@ -38,6 +38,9 @@ class SearchSettings:
         resources (Mapping | None): As for :class:`mmnasfpn.search.ray_evaluator.RayEvaluator`.
         start (Mapping): Genotypes to evaluate first, as :func:`mmnasfpn.genotypes.get_genotype` takes
             them, by the names that pictures show. Defaults to none.
+        draws (bool): Whether genotypes are drawn after those of ``start``. Defaults to True; if not,
+            the search ends with the last of ``start``, and ``num_trials`` is not used.
+        num_top (int): How many of the best genotypes ``top.json`` holds. Defaults to 10.
         trial_timeout (float | None): Seconds after which a trial is killed, which counts as a failure.
             Defaults to None: no limit. Ignored for a reward that needs no process.
 
@@ -58,6 +61,8 @@ class SearchSettings:
     resources: Mapping[str, float] | None = None
     trial_timeout: float | None = None
     start: Mapping[str, Any] = field(default_factory=dict)
+    draws: bool = True
+    num_top: int = 10
 
     def __post_init__(self) -> None:
         for name, value, choices in (('evaluator', self.evaluator, EVALUATORS),
@@ -68,6 +73,9 @@ class SearchSettings:
         if self.num_trials is not None:
             check_whole_number('num_trials', self.num_trials, 1)
         check_whole_number('max_retries', self.max_retries, 0)
+        check_whole_number('num_top', self.num_top, 1)
+        if not self.draws and not self.start:
+            raise ValueError('draws is False and start is empty, so that there is nothing to evaluate')
         if self.trial_timeout is not None and not 0 < self.trial_timeout < math.inf:
             raise ValueError(f'trial_timeout is {self.trial_timeout!r}, but must be a number of seconds '
                              'above 0')

@@ -76,7 +76,7 @@ class SharedWeights(ProxyTask):
         return 0
 
     def check(self) -> None:
-        """Check data and detector, and the supernet where one is given.
+        """Check data, detector and metric, and the supernet where one is given.
 
         Raises:
             FileNotFoundError, ValueError: If something is missing or does not fit.
@@ -89,6 +89,7 @@ class SharedWeights(ProxyTask):
             print_log(f'the supernet {os.fspath(self.checkpoint)} was not trained as long as the config '
                       'says: if its training was stopped, its learning rate is still high, and rewards '
                       'are worse', logger='current', level=logging.WARNING)
+        self._try_metric()
 
     def prepare(self, work_dir: Path, before: str) -> str:
         """Train the supernet, or go on with its training, unless there is one; return its hash.
@@ -96,25 +97,24 @@ class SharedWeights(ProxyTask):
         Raises:
             CheckpointError: If the supernet does not fit, diverged, or is not the record's.
             RuntimeError: If its training fails.
-            ValueError: If the evaluator does not return the metric.
         """
         folder = work_dir / 'supernet'
-        if not before:
-            self._try_metric()
         if self.checkpoint is None and before:
             self.checkpoint = finished_supernet(folder, self.supernet_cfg)
             if self.checkpoint is None:
                 raise CheckpointError(f'the rewards of the record are those of a supernet, {before}, '
-                                      f'that is not in {folder}: give its file, reward.checkpoint=FILE')
+                                      f'that is not in {folder}: give its file as checkpoint of '
+                                      'SharedWeights')
         elif self.checkpoint is None:
             self.checkpoint, self.prepare_cpu_seconds = train_supernet(self.supernet_cfg, folder)
         found = hash_of(self.checkpoint)
         if before not in ('', found):
             raise CheckpointError(f'the rewards of the record are those of another supernet, {before}, '
-                                  f'than {os.fspath(self.checkpoint)}, which is {found}: give its file, '
-                                  'reward.checkpoint=FILE, or another --work-dir for a new search')
-        self.shared = (work_dir / 'shared.pt').absolute()
-        if not before or not self.shared.is_file():
+                                  f'than {os.fspath(self.checkpoint)}, which is {found}: give its file '
+                                  'as checkpoint of SharedWeights, or another --work-dir for another '
+                                  'search')
+        self.shared = (work_dir / f'shared-{found}.pt').absolute()
+        if not self.shared.is_file():
             with atomic_path(self.shared) as unfinished:
                 torch.save(dict(weights=supernet_weights(self.checkpoint),
                                 batches=first_batches(self.cfg, self.num_batches)), unfinished)

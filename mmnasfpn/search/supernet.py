@@ -97,11 +97,13 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
     # What one genotype of many reaches is no reason to stop.
     hooks = [hook for hook in cfg.get('custom_hooks') or ()
              if not str(hook.get('type')).endswith(('DropBlockRampHook', 'EarlyStoppingHook'))]
-    cfg.custom_hooks = [*hooks, dict(type=_HOOK, space=space.to_dict())]
-    cfg.default_hooks = dict(cfg.get('default_hooks') or {})
-    cfg.default_hooks['checkpoint'] = {
-        **(cfg.default_hooks.get('checkpoint') or dict(type='CheckpointHook', interval=1)),
-        'save_last': True, 'save_optimizer': True, 'save_param_scheduler': True, 'out_dir': None}
+    cfg.custom_hooks = [*hooks, dict(type='mmdet.CheckInvalidLossHook', interval=50),
+                        dict(type=_HOOK, space=space.to_dict())]
+    # A training that was killed goes on from what this leaves in the work dir.
+    steps = (cfg.get('train_cfg') or {}).get('max_iters')
+    cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'checkpoint': dict(
+        type='CheckpointHook', by_epoch=steps is None, interval=max(1, steps // 20) if steps else 1,
+        max_keep_ckpts=2)}
     cfg.find_unused_parameters = True  # norms of levels that a step does not use
     return cfg
 

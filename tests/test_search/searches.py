@@ -10,10 +10,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 import tests.test_search.rewards  # noqa: F401
+from mmnasfpn.engine.config import load_config
 from mmnasfpn.search import results, run
 from mmnasfpn.search.settings import SearchSettings
 from mmnasfpn.search.template import start_template
-from tests.conftest import REPO
+from tests.conftest import REPO, write_tiny_config
 
 MATCH = REPO / 'configs/nasfpn/search/match.py'
 #: A controller that learns often.
@@ -26,6 +27,16 @@ def search(config, work_dir, num_trials=None, **options):
 
 def match_config(**changes):
     return Config({**Config.fromfile(MATCH).to_dict(), 'controller': OFTEN, **changes})
+
+
+def shared_weights_config(folder, **changes):
+    """A search by shared weights in the paper's space, with a very small detector."""
+    folder.mkdir(exist_ok=True)
+    cfg = load_config(str(write_tiny_config(folder)))
+    cfg.experiment_name = cfg.visualizer.name = folder.name
+    cfg.merge_from_dict({'reward': dict(type='SharedWeights', num_batches=2),
+                         'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, **changes})
+    return cfg
 
 
 def scripted_config(tmp_path, script=None, **options):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmnasfpn.search import SearchSpace, template
+from mmnasfpn.search import SearchSpace, ray_evaluator, template
 from mmnasfpn.search import evaluators as module
 from mmnasfpn.search.evaluators import InProcessEvaluator, LocalEvaluator, visible_gpus
 from mmnasfpn.search.processes import kill_group
@@ -244,3 +244,10 @@ def test_a_reward_that_needs_no_process_is_evaluated_here(tmp_path):
     assert outcomes[0].values == EXPECTED
     assert outcomes[1].reason == 'MemoryError: out of everything'
     assert (tmp_path / 'calls/0').read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize(('workers', 'gpus', 'needs'), [
+    (6, 0, {'CPU': 1}), (None, 4, {'CPU': 1, 'GPU': 1}), (4, 4, {'CPU': 1, 'GPU': 1}),
+    (6, 4, {'CPU': 1, 'GPU': 0.5}), (6, 1, {'CPU': 1, 'GPU': 0.1666})])
+def test_tasks_of_ray_share_the_gpus_where_there_are_more_workers(workers, gpus, needs):
+    assert ray_evaluator._equal_shares(workers, gpus) == needs

@@ -9,20 +9,19 @@ import signal
 import pytest
 from optuna.trial import TrialState
 
-from mmnasfpn.search import ray_evaluator
 from mmnasfpn.search.ray_evaluator import RayEvaluator
 from tests.test_search.searches import (
     completed,
     retries_of,
     scripted_config,
     search,
+    shared_weights_config,
     start,
     trials_of,
     wait_for,
 )
 from tests.test_search.test_evaluators import EXPECTED, outcomes_of, reward
 from tests.test_search.test_pruning import VALUE, elsewhere, outcome_of
-from tests.test_search.test_supernet_processes import tiny
 
 pytest.importorskip('ray', reason="Ray is not installed (pip install 'mmnasfpn[ray]')")
 pytestmark = pytest.mark.usefixtures('no_graphs')
@@ -48,13 +47,6 @@ def test_a_ray_cluster_that_is_not_there_is_named(tmp_path):
 def test_ray_is_asked_for_no_more_than_there_is(tmp_path):
     with pytest.raises(ValueError, match='each trial is to take 9999 CPU, but the whole Ray cluster'):
         RayEvaluator(reward(tmp_path), 1, resources={'CPU': 9999})
-
-
-@pytest.mark.parametrize(('workers', 'gpus', 'needs'), [
-    (6, 0, {'CPU': 1}), (None, 4, {'CPU': 1, 'GPU': 1}), (4, 4, {'CPU': 1, 'GPU': 1}),
-    (6, 4, {'CPU': 1, 'GPU': 0.5}), (6, 1, {'CPU': 1, 'GPU': 0.1666})])
-def test_tasks_of_ray_share_the_gpus_where_there_are_more_workers(workers, gpus, needs):
-    assert ray_evaluator._equal_shares(workers, gpus) == needs
 
 
 def test_ray_tasks_report_are_stopped_and_may_die_before_their_answer(tmp_path, closed):
@@ -91,6 +83,5 @@ def test_a_ray_worker_that_is_killed_is_a_retry_and_the_search_ends_complete(tmp
 
 
 def test_shared_weights_are_evaluated_by_tasks_of_ray(tmp_path):
-    cfg = tiny(tmp_path, **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1})
-    summary = search(cfg, tmp_path / 'w', 1, sampler='random', num_workers=1, evaluator='ray')
+    summary = search(shared_weights_config(tmp_path), tmp_path / 'w', 1, num_workers=1, evaluator='ray')
     assert (summary['completed'], summary['failed']) == (1, 0)

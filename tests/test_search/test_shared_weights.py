@@ -26,27 +26,18 @@ from mmnasfpn.search.supernet import (
     supernet_weights,
     train_supernet,
 )
-from tests.conftest import REPO, write_tiny_config
-from tests.test_search.searches import completed, search
+from tests.conftest import REPO
+from tests.test_search.searches import completed, search, shared_weights_config
 
 SPACE = SearchSpace()
 GENOTYPES = [SPACE.sample(random.Random(seed)) for seed in range(3)]
-
-
-def tiny(folder, **changes):
-    folder.mkdir(exist_ok=True)
-    cfg = load_config(str(write_tiny_config(folder)))
-    cfg.experiment_name = cfg.visualizer.name = folder.name
-    cfg.merge_from_dict({'reward': dict(type='SharedWeights', num_batches=2),
-                         'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, **changes})
-    return cfg
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """A config, and a supernet that was trained for it."""
     folder = tmp_path_factory.mktemp('shared')
-    cfg = tiny(folder / 'tiny')
+    cfg = shared_weights_config(folder / 'tiny')
     reward = build_reward(cfg, SPACE)
     reward.check()
     reward.prepare(folder, '')
@@ -139,10 +130,10 @@ def test_a_training_of_a_supernet_that_fails_says_where_its_log_is(trained, tmp_
 
 
 def test_a_metric_that_is_not_there_is_named_before_a_supernet_is_trained(tmp_path):
-    cfg = tiny(tmp_path / 'tiny', **{'reward.metric': 'coco/AP'})
+    cfg = shared_weights_config(tmp_path / 'tiny', **{'reward.metric': 'coco/AP'})
     with pytest.raises(ValueError, match="metric is 'coco/AP', but the evaluator .* returns coco/bbox_"):
         search(cfg, tmp_path / 'w', 1)
-    assert not (tmp_path / 'w/supernet').exists()
+    assert not (tmp_path / 'w').exists()
 
 
 def test_a_supernet_that_diverged_is_refused(trained, tmp_path):
@@ -168,7 +159,7 @@ def test_a_supernet_that_was_not_trained_to_its_end_is_told(trained, monkeypatch
 
 
 def test_statistics_are_measured_on_the_same_images_each_time(tmp_path):
-    cfg = tiny(tmp_path / 'tiny')
+    cfg = shared_weights_config(tmp_path / 'tiny')
     init_default_scope('mmdet')
     cfg.train_dataloader.dataset.pipeline.insert(2, dict(type='mmdet.RandomFlip', prob=0.5))
     first, second = (first_batches(cfg, 2) for _ in range(2))
@@ -194,6 +185,19 @@ def test_a_record_of_another_supernet_is_refused(trained, tmp_path):
     reward.checkpoint = None
     with pytest.raises(CheckpointError, match='a supernet, abc, that is not in'):
         reward.prepare(tmp_path, 'abc')
+
+
+def test_each_supernet_has_a_file_of_its_own_in_a_work_dir(trained, tmp_path):
+    cfg, first = trained
+    checkpoint = load_checkpoint(first.checkpoint)
+    checkpoint['state_dict']['neck.convs.0.0.conv.weight'] += 1
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    for path in (tmp_path / 'other.pth', first.checkpoint):
+        reward = build_reward(cfg, SPACE, dict(type='SharedWeights', checkpoint=str(path)))
+        reward.prepare(tmp_path, '')
+        weights = torch.load(reward.shared, weights_only=True)['weights']
+        assert torch.equal(weights['neck.convs.0.0.conv.weight'],
+                           load_checkpoint(path)['state_dict']['neck.convs.0.0.conv.weight'])
 
 
 @pytest.mark.parametrize(('changes', 'space', 'words'), [
@@ -248,19 +252,23 @@ def test_what_a_supernet_cannot_differ_in_is_named(trained):
 
 def test_hooks_of_its_own_leave_a_supernet_its_genotypes(trained):
     changed = supernet_config(trained[0], SPACE, dict(custom_hooks=[dict(type='EMAHook')]))
-    assert [hook['type'] for hook in changed.custom_hooks] == ['EMAHook', 'mmnasfpn.SampleGenotypeHook']
+    assert [hook['type'] for hook in changed.custom_hooks] == [
+        'EMAHook', 'mmdet.CheckInvalidLossHook', 'mmnasfpn.SampleGenotypeHook']
 
 
 def test_nothing_stops_the_training_of_a_supernet_early_or_keeps_it_from_saving(trained):
     cfg = load_config(trained[0].filename)
     cfg.custom_hooks = [dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP')]
-    for given in (None, dict(type='CheckpointHook', interval=5, save_last=False, out_dir='elsewhere')):
+    for given in (None, dict(type='CheckpointHook', by_epoch=False, save_last=False, out_dir='x')):
         cfg.default_hooks.checkpoint = given
         changed = supernet_config(cfg, SPACE, {})
-        assert [hook['type'] for hook in changed.custom_hooks] == ['mmnasfpn.SampleGenotypeHook']
+        assert not any(hook['type'] == 'EarlyStoppingHook' for hook in changed.custom_hooks)
         hook = changed.default_hooks.checkpoint
-        assert hook.type == 'CheckpointHook' and hook.interval == (5 if given else 1)
-        assert hook.save_last and hook.out_dir is None
+        assert (hook.type, hook.by_epoch, hook.interval) == ('CheckpointHook', True, 1)
+        assert 'save_last' not in hook and 'out_dir' not in hook
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=4000)
+    hook = supernet_config(cfg, SPACE, {}).default_hooks.checkpoint
+    assert (hook.by_epoch, hook.interval) == (False, 200)
 
 
 def test_two_stage_detectors_get_their_weights_and_statistics_too():
@@ -280,9 +288,8 @@ def test_two_stage_detectors_get_their_weights_and_statistics_too():
                          (cell.conv.conv, supernet.neck.convs[0][3].conv)):
         assert torch.equal(ours.weight, shared.weight)
     norm = cell.conv.norm
-    before = norm.running_mean.clone()
     measure_statistics(plain, [list(torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8))])
-    assert not torch.equal(norm.running_mean, before)
+    assert norm.num_batches_tracked == 1 and norm.running_mean.abs().min() > 0
 
 
 def test_a_search_goes_on_where_its_supernet_is_named_by_another_path(trained, tmp_path, no_graphs):

@@ -36,11 +36,23 @@ def test_a_search_that_goes_on_does_not_evaluate_them_again(tmp_path):
 
 def test_one_that_a_search_has_no_trial_left_for_is_named(tmp_path):
     search(match_config(), tmp_path, 3, start=dict(other=OTHER))
-    with pytest.raises(ValueError, match='3 of 3 trials are over.* no room for all of nasfpn .*it 4'):
+    with pytest.raises(ValueError, match='3 of 3 trials are over.* room for all of nasfpn .*--trials 4'):
         search(match_config(), tmp_path, 3, start=dict(other=OTHER, nasfpn='nasfpn'))
     assert len(completed(tmp_path)) == 3
     search(match_config(), tmp_path, 4, start=dict(other=OTHER, nasfpn='nasfpn'))
     assert completed(tmp_path)[-1].value == 1
+
+
+@pytest.mark.parametrize('sampler', ['controller', 'random'])
+def test_without_draws_a_search_ends_with_the_last_of_them(sampler, tmp_path):
+    options = dict(sampler=sampler, draws=False)
+    for given in (dict(other=OTHER, nasfpn='nasfpn'), dict(nasfpn='nasfpn'),
+                  dict(nasfpn='nasfpn', third=SPACE.sample(random.Random(4)))):
+        summary = search(match_config(), tmp_path, start=given, **options)
+        assert given.keys() <= summary['starts'].keys()
+    assert summary['completed'] == 3
+    with pytest.raises(ValueError, match='start is empty, so that there is nothing to evaluate'):
+        search(match_config(), tmp_path, **options)
 
 
 @pytest.mark.parametrize('sampler', ['random', 'nsgaii'])
@@ -104,6 +116,14 @@ def test_pictures_and_files_name_them(tmp_path, monkeypatch):
 
 
 def test_what_a_trial_took_is_in_the_record(tmp_path):
-    search(match_config(), tmp_path, 2)
+    summary = search(match_config(), tmp_path, 2)
     for trial in completed(tmp_path):
         assert 0 <= trial.user_attrs['cpu_seconds'] < 1 and 0 < trial.user_attrs['seconds'] < 1
+    assert summary['cpu_seconds'] == sum(
+        trial.user_attrs['cpu_seconds'] for trial in completed(tmp_path))
+
+
+def test_as_many_of_the_best_are_written_as_asked_for(tmp_path):
+    for number in (3, 8):
+        search(match_config(), tmp_path, 8, sampler='random', num_top=number)
+        assert len(json.loads((tmp_path / 'top.json').read_text())) == number

@@ -3,23 +3,24 @@ import json
 import os
 
 import pytest
+import torch
 
 from mmnasfpn.checkpoints.safe import load_checkpoint
-from mmnasfpn.engine.run import load_config
 from mmnasfpn.search import SearchSpace
-from mmnasfpn.search.supernet import finished_supernet, supernet_config, train_supernet
-from tests.conftest import REPO, run_python, write_tiny_config
-from tests.test_search.searches import kill, search, start, wait_for
+from mmnasfpn.search.supernet import (
+    finished_supernet,
+    supernet_config,
+    supernet_weights,
+    train_supernet,
+)
+from tests.conftest import REPO, run_python
+from tests.test_search.searches import kill, search, shared_weights_config, start, wait_for
+from tests.test_search.test_evaluators import wait_until_gone
+
+TWO_EPOCHS = {'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2}
+WITH_HOOKS = {'custom_imports': dict(imports=['tests.test_search.hooks'])}
 
 pytestmark = pytest.mark.usefixtures('no_graphs')
-
-
-def tiny(folder, **changes):
-    cfg = load_config(str(write_tiny_config(folder)))
-    cfg.experiment_name = cfg.visualizer.name = folder.name
-    cfg.merge_from_dict({'reward': dict(type='SharedWeights', num_batches=2),
-                         'train_cfg.max_epochs': 2, 'train_cfg.val_interval': 2, **changes})
-    return cfg
 
 
 def steps_of(folder):
@@ -29,11 +30,14 @@ def steps_of(folder):
 
 
 def test_a_search_whose_supernet_was_killed_goes_on_with_it_and_then_with_what_it_has(tmp_path):
-    cfg, work_dir = tiny(tmp_path), tmp_path / 'w'
+    waits = tmp_path / 'waits'
+    cfg, work_dir = shared_weights_config(tmp_path, **TWO_EPOCHS, **WITH_HOOKS), tmp_path / 'w'
+    cfg.custom_hooks = [dict(type='mmnasfpn.WaitOnceHook', step=5, file=str(waits))]
     process = start(cfg, work_dir, 1, sampler='random', num_workers=1)
-    wait_for(work_dir / 'supernet/last_checkpoint', process)
+    wait_for(waits, process)
     kill(process)
-    assert not (work_dir / 'shared.pt').exists()
+    wait_until_gone(int(waits.read_text()))
+    assert (work_dir / 'supernet/epoch_1.pth').is_file()
     first = search(cfg, work_dir, 1, sampler='random', num_workers=1)
     assert (work_dir / 'supernet/epoch_2.pth').is_file()
     *_, second_run = steps_of(work_dir / 'supernet')
@@ -47,9 +51,9 @@ def test_a_search_whose_supernet_was_killed_goes_on_with_it_and_then_with_what_i
 
 def test_two_processes_train_one_supernet(tmp_path, tool_env):
     work_dir = tmp_path / 'supernet'
-    cfg = supernet_config(tiny(tmp_path, custom_hooks=[dict(type='EMAHook')], custom_imports=dict(
-        imports=['tests.test_search.hooks'])), SearchSpace(), {})
-    cfg.custom_hooks.append(dict(type='mmnasfpn.NoteStepsHook', folder=str(tmp_path)))
+    cfg = supernet_config(
+        shared_weights_config(tmp_path, **TWO_EPOCHS, **WITH_HOOKS), SearchSpace(), {})
+    cfg.custom_hooks += [dict(type='mmnasfpn.NoteStepsHook', folder=str(tmp_path)), dict(type='EMAHook')]
     cfg.work_dir = str(work_dir)
     cfg.dump(tmp_path / 'config.py')
     paths = os.pathsep.join(filter(None, [str(REPO), os.environ.get('PYTHONPATH')]))
@@ -62,5 +66,7 @@ def test_two_processes_train_one_supernet(tmp_path, tool_env):
     assert len(ours) == 4 == len({genotype for genotype, _ in ours})  # 12 images, twice, by 2 x 4
     checkpoint = finished_supernet(work_dir, cfg)
     assert train_supernet(cfg, work_dir) == (checkpoint, 0)
-    averaged = load_checkpoint(checkpoint)
-    assert averaged['ema_state_dict']  # and the averaged weights are those that are shared
+    # The averaged weights are those that are shared.
+    name = 'neck.convs.0.0.conv.weight'
+    last = load_checkpoint(checkpoint)['ema_state_dict'][f'module.{name}']
+    assert not torch.equal(supernet_weights(checkpoint)[name], last)
