@@ -3,9 +3,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from math import inf, isinf, sqrt
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -38,13 +40,15 @@ class Run:
     """One training.
 
     Its AP is that on the held-out images at its end, 0 where the detector detects nothing, and None
-    where the training failed. The reason says so; else it is empty.
+    where the training failed. The reason says so; else it is empty. The seconds are those of its
+    processes, earlier ones that it was resumed from included.
     """
 
     config: str
     seed: int
     ap: float | None
     reason: str = ''
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,17 @@ class Cost:
 
 def write_children(config: str | os.PathLike[str], genotypes: Mapping[str, Genotype],
                    folder: str | os.PathLike[str]) -> list[str]:
-    """Write a child ``<folder>/<name>.py`` of a config for each genotype, and return their paths."""
+    """Write a child ``<folder>/<name>.py`` of a config for each genotype, and return their paths.
+
+    Raises:
+        ValueError: If the folder has a child of this name with another genotype.
+    """
     children = {name: Path(folder).absolute() / f'{name}.py' for name in genotypes}
     for name, child in children.items():
         genotype = child.with_suffix('.json')
+        if genotype.is_file() and Genotype.from_json(genotype.read_text()) != genotypes[name]:
+            raise ValueError(f'{genotype} is of another genotype than {name} is now, and may have been '
+                             'trained: give another name, or another --work-dir')
         write_text(genotype, genotypes[name].to_json())
         write_text(child, f'_base_ = [{str(Path(config).absolute())!r}]\n'
                           f'model = dict(neck=dict(genotype={str(genotype)!r}))\n')
@@ -238,7 +249,7 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
         return Run(**json.loads(finished.read_text()))
     # Only where there is something to resume: it would put a config's load_from aside.
     resume = ['--resume'] if (folder / 'last_checkpoint').is_file() else []
-    with log.open('w') as output:
+    with _counting_seconds(folder / 'seconds'), log.open('w') as output:
         done = subprocess.run(
             [sys.executable, str(_TRAIN), config, '--work-dir', str(folder), *resume, '--cfg-options',
              f'randomness.seed={seed}', *options],
@@ -260,8 +271,20 @@ def _train(config: str, seed: int, folder: Path, options: Sequence[str]) -> Run:
         if 'testing results of the whole dataset is empty' not in text:
             return Run(name, seed, None, f'its log has no coco/bbox_mAP of its end, {end}')
         run = Run(name, seed, 0.0, 'detects nothing')
+    run = replace(run, seconds=float((folder / 'seconds').read_text()))
     write_text(finished, json.dumps(asdict(run)))
     return run
+
+
+@contextmanager
+def _counting_seconds(path: Path) -> Iterator[None]:
+    """Add the seconds that something takes to those in a file."""
+    before = float(path.read_text()) if path.is_file() else 0.0
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        write_text(path, f'{before + time.monotonic() - start:.2f}')
 
 
 def _number(value: float | None) -> str:

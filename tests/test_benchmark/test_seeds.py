@@ -1,5 +1,6 @@
 """The comparison over seeds: what is trained, what is kept, what the table says."""
 import json
+import random
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from mmnasfpn.benchmark.seeds import (
     read_seeds,
     to_markdown,
     train_seeds,
+    write_children,
 )
 from mmnasfpn.engine.config import load_config
 from mmnasfpn.genotypes import get_genotype
@@ -76,6 +78,23 @@ def test_each_config_is_trained_with_each_seed_and_what_is_finished_is_kept(trai
     assert {run.seed: run for run in again} == {seed: found['x', seed] for seed in (0, 2, 3)}
     assert len(calls()) == 8  # only what had failed, from where it had come to
     assert "a/x.py 3 ['k=1'] ['--resume']" in calls()
+
+
+def test_the_seconds_of_a_training_count_those_before_it_was_resumed(train):
+    work_dir, _ = train
+    (work_dir / 'x/seed_0').mkdir(parents=True)
+    (work_dir / 'x/seed_0/seconds').write_text('100')
+    run, = train_seeds(['a/x.py'], [0], work_dir, 1)
+    assert 100 < run.seconds < 110
+    assert read_seeds(['a/x.py'], [0], work_dir)[0].seconds == run.seconds
+
+
+def test_a_genotype_of_a_name_that_another_one_was_trained_by_is_refused(tmp_path):
+    first, other = (SearchSpace().sample(random.Random(seed)) for seed in range(2))
+    write_children('base.py', dict(mine=first), tmp_path)
+    write_children('base.py', dict(mine=first), tmp_path)
+    with pytest.raises(ValueError, match=r'mine.json is of another genotype than mine is now'):
+        write_children('base.py', dict(mine=other), tmp_path)
 
 
 def test_trainings_without_epochs_have_the_ap_after_their_last_step(train):

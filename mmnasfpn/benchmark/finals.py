@@ -1,0 +1,192 @@
+"""Find a pyramid: search by a cheap reward, train the best shortly, and the best of these in full."""
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import mmnasfpn
+from mmnasfpn._files import write_json
+from mmnasfpn._markdown import to_table
+from mmnasfpn.benchmark.seeds import Run, show_progress, train_seeds, write_children
+from mmnasfpn.engine.config import find_config, load_config
+from mmnasfpn.genotypes import Genotype, architecture_hash, get_genotype
+from mmnasfpn.search.proxies import score
+from mmnasfpn.search.rewards import build_reward
+from mmnasfpn.search.run import search, space_of
+from mmnasfpn.search.settings import SearchSettings
+from mmnasfpn.search.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, what is trained, and against what.
+
+    Args:
+        search (str): Config of a search by a cheap reward, such as that of shared weights.
+        final (str): Config that the finalists are trained with.
+        shortlist (str | None): Config of a search in the same space whose reward orders good genotypes
+            better, such as a short training. Defaults to None: the best of the search are the finalists.
+        num_shortlisted (int): How many of the best of the search get that reward. Defaults to 32.
+        num_finalists (int): How many of the best are trained in full. Defaults to 3.
+        against (Sequence[str]): What they are compared with: genotypes, by names or ``.json`` files, and
+            configs, ``.py``. Defaults to nothing.
+        num_random (int): And how many random genotypes of the space. Defaults to 3.
+        seeds (Sequence[int]): Seeds of the final trainings.
+        options (Sequence[str]): Overrides of the configs of the final trainings, as ``a.b=value``.
+    """
+
+    search: str
+    final: str
+    shortlist: str | None = None
+    num_shortlisted: int = 32
+    num_finalists: int = 3
+    against: Sequence[str] = ()
+    num_random: int = 3
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    options: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage took: how many genotypes or trainings it evaluated, and seconds of processors."""
+
+    name: str
+    config: str
+    evaluated: int
+    cpu_seconds: float
+
+
+@dataclass
+class Found:
+    """What was found, from the first stage to the last.
+
+    Args:
+        finalists (Mapping[str, Mapping]): The finalists by name: genotype, and what it has of the search
+            and of the short list.
+        configs (Sequence[str]): Configs of the final trainings, those of the finalists first.
+        runs (list[Run]): The final trainings.
+        stages (list[Stage]): What each stage took.
+    """
+
+    finalists: Mapping[str, Mapping[str, Any]]
+    configs: Sequence[str]
+    runs: list[Run] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return dict(version=mmnasfpn.__version__, finalists=self.finalists,
+                    stages=[asdict(stage) for stage in self.stages],
+                    runs=[asdict(run) for run in self.runs])
+
+
+def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console) -> Found:
+    """Find a pyramid; another call goes on where this one stopped, and repeats nothing.
+
+    Args:
+        plan (Plan): What is searched and trained.
+        work_dir (Path): Gets a folder for each stage, and ``finalists/``, their genotypes.
+        settings (SearchSettings): How to search. The number of workers is that of all stages.
+        console (Console): Where to show progress.
+
+    Raises:
+        ValueError: If a config or genotype cannot be used, or the short list is of another space.
+    """
+    cfg = load_config(find_config(plan.search))
+    references = _references(plan, space_of(cfg))
+    number = plan.num_shortlisted if plan.shortlist else plan.num_finalists
+    # Those that are known take no place of a finalist.
+    settings = replace(settings, num_top=number + len(references))
+    summary = search(cfg, work_dir / 'search', settings)
+    stages = [Stage('search', Path(plan.search).stem, summary['unique'],
+                    summary['cpu_seconds'] + summary['preparation']['cpu_seconds'])]
+    candidates = _without(references, json.loads((work_dir / 'search/top.json').read_text()))
+    candidates = dict(list(candidates.items())[:number])
+    if plan.shortlist:
+        stages.append(_shorten(plan, candidates, work_dir / 'shortlist', settings))
+        candidates = dict(sorted(candidates.items(), key=lambda item: -item[1]['short']))
+    finalists = dict(list(candidates.items())[:plan.num_finalists])
+    genotypes = {name: get_genotype(found['genotype']) for name, found in finalists.items()} | references
+    for name in finalists:
+        write_json(work_dir / 'finalists' / f'{name}.json', genotypes[name].to_dict())
+    configs = write_children(find_config(plan.final), genotypes, work_dir / 'final/configs')
+    configs += [find_config(path) for path in plan.against if path.endswith('.py')]
+    found = Found(finalists, configs, stages=stages)
+    found.runs = show_progress(
+        train_seeds(configs, plan.seeds, work_dir / 'final', settings.num_workers or 1, plan.options),
+        configs, len(configs) * len(plan.seeds), console)
+    stages.append(Stage('final training', Path(plan.final).stem, len(found.runs),
+                        sum(run.seconds for run in found.runs)))
+    return found
+
+
+def finalists_to_markdown(finalists: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a table of the finalists: what they had in the search and in the short list."""
+    lines = []
+    for name, one in finalists.items():
+        rewards = [f'{one[key]:.3f}' if key in one else '' for key in ('reward', 'short')]
+        lines.append([name, str(one['trial']), *rewards])
+    return to_table(['found', 'trial', 'reward of the search', 'of the short list'], lines)
+
+
+def stages_to_markdown(stages: Sequence[Stage]) -> str:
+    """Return a table of what each stage took."""
+    lines = [(stage.name, stage.config, f'{stage.evaluated:,}', f'{stage.cpu_seconds / 3600:.1f}')
+             for stage in stages]
+    total = sum(stage.cpu_seconds for stage in stages)
+    return to_table(('stage', 'config', 'evaluated', 'CPU h'),
+                    [*lines, ('all', '', '', f'{total / 3600:.1f}')])
+
+
+def _references(plan: Plan, space: SearchSpace) -> dict[str, Genotype]:
+    """Return the genotypes to compare with, after a check of all that comes after the search.
+
+    Raises:
+        ValueError, FileNotFoundError: If some of it would fail.
+    """
+    for config in filter(None, (plan.shortlist, plan.final)):
+        cfg = load_config(find_config(config))
+        build_reward(cfg, space, None if config == plan.shortlist else dict(type='ProxyTask')).check()
+        if config == plan.shortlist and space_of(cfg) != space:
+            raise ValueError(f'{config} searches another space than {plan.search}: give one of the same')
+    rng = random.Random(0)
+    genotypes = {f'random_{index}': space.sample(rng) for index in range(plan.num_random)}
+    for each in plan.against:
+        if each.endswith('.py'):
+            load_config(find_config(each))
+            continue
+        genotypes[Path(each).stem] = genotype = get_genotype(each)
+        if genotype.num_levels != space.num_levels:
+            raise ValueError(f'{each} has {genotype.num_levels} levels, but the space of {plan.search} '
+                             f'has {space.num_levels}: give one that the final config can have')
+    return genotypes
+
+
+def _without(known: Mapping[str, Genotype],
+             top: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what a search found by names, without what is known; the best first."""
+    found = {}
+    known_architectures = {architecture_hash(genotype) for genotype in known.values()}
+    for one in top:
+        architecture = architecture_hash(get_genotype(one['genotype']))
+        if architecture not in known_architectures:
+            found[f'found_{architecture[:6]}'] = dict(one)
+    return found
+
+
+def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], work_dir: Path,
+             settings: SearchSettings) -> Stage:
+    """Give each candidate its reward of the short list."""
+    assert plan.shortlist
+    cfg = load_config(find_config(plan.shortlist))
+    genotypes = {name: get_genotype(one['genotype']) for name, one in candidates.items()}
+    scores = score(cfg, Path(plan.shortlist).stem, genotypes, work_dir,
+                   replace(settings, num_trials=None, storage=None))
+    for name, value in zip(genotypes, scores.values, strict=True):
+        candidates[name]['short'] = value
+    return Stage('short list', scores.name, len(genotypes),
+                 scores.setup_cpu_seconds + len(genotypes) * scores.cpu_seconds)
