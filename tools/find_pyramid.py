@@ -59,6 +59,8 @@ def add_stages(parser: argparse.ArgumentParser) -> None:
                              'training, which the best of the search get')
     parser.add_argument('--shortlisted', type=whole_number(1), default=32, metavar='N',
                         dest='num_shortlisted', help='how many get it (%(default)s)')
+    parser.add_argument('--drawn', type=whole_number(0), default=0, metavar='N', dest='num_drawn',
+                        help='how many more get it, which TPE draws after them (%(default)s)')
     parser.add_argument('--finalists', type=whole_number(1), default=3, metavar='N',
                         dest='num_finalists',
                         help='how many of the best are trained in full (%(default)s)')

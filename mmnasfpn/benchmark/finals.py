@@ -14,7 +14,6 @@ from mmnasfpn._markdown import to_table
 from mmnasfpn.benchmark.seeds import Run, show_progress, train_seeds, write_children
 from mmnasfpn.engine.config import find_config, load_config
 from mmnasfpn.genotypes import Genotype, architecture_hash, get_genotype
-from mmnasfpn.search.proxies import score
 from mmnasfpn.search.rewards import build_reward
 from mmnasfpn.search.run import search, space_of
 from mmnasfpn.search.settings import SearchSettings
@@ -31,6 +30,7 @@ class Plan:
         shortlist (str | None): Config of a search in the same space whose reward orders good genotypes
             better, such as a short training. Defaults to None: the best of the search are the finalists.
         num_shortlisted (int): How many of the best of the search get that reward. Defaults to 32.
+        num_drawn (int): How many more, which TPE draws having learned from these. Defaults to 0.
         num_finalists (int): How many of the best are trained in full. Defaults to 3.
         against (Sequence[str]): What they are compared with: genotypes, by names or ``.json`` files, and
             configs, ``.py``. Defaults to nothing.
@@ -43,6 +43,7 @@ class Plan:
     final: str
     shortlist: str | None = None
     num_shortlisted: int = 32
+    num_drawn: int = 0
     num_finalists: int = 3
     against: Sequence[str] = ()
     num_random: int = 3
@@ -107,8 +108,8 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
     candidates = _without(references, json.loads((work_dir / 'search/top.json').read_text()))
     candidates = dict(list(candidates.items())[:number])
     if plan.shortlist:
-        stages.append(_shorten(plan, candidates, work_dir / 'shortlist', settings))
-        candidates = dict(sorted(candidates.items(), key=lambda item: -item[1]['short']))
+        stage, candidates = _shorten(plan, candidates, references, work_dir / 'shortlist', settings)
+        stages.append(stage)
     finalists = dict(list(candidates.items())[:plan.num_finalists])
     genotypes = {name: get_genotype(found['genotype']) for name, found in finalists.items()} | references
     for name in finalists:
@@ -128,9 +129,9 @@ def finalists_to_markdown(finalists: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table of the finalists: what they had in the search and in the short list."""
     lines = []
     for name, one in finalists.items():
-        rewards = [f'{one[key]:.3f}' if key in one else '' for key in ('reward', 'short')]
-        lines.append([name, str(one['trial']), *rewards])
-    return to_table(['found', 'trial', 'reward of the search', 'of the short list'], lines)
+        rewards = [f'{one[key]:.3f}' if one.get(key) is not None else '' for key in ('reward', 'short')]
+        lines.append([name, *rewards])
+    return to_table(['found', 'reward of the search', 'of the short list'], lines)
 
 
 def stages_to_markdown(stages: Sequence[Stage]) -> str:
@@ -178,15 +179,21 @@ def _without(known: Mapping[str, Genotype],
     return found
 
 
-def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], work_dir: Path,
-             settings: SearchSettings) -> Stage:
-    """Give each candidate its reward of the short list."""
+def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], known: Mapping[str, Genotype],
+             work_dir: Path, settings: SearchSettings) -> tuple[Stage, dict[str, dict[str, Any]]]:
+    """Give candidates, and what is drawn after them, the reward of the short list: the best first."""
     assert plan.shortlist
     cfg = load_config(find_config(plan.shortlist))
     genotypes = {name: get_genotype(one['genotype']) for name, one in candidates.items()}
-    scores = score(cfg, Path(plan.shortlist).stem, genotypes, work_dir,
-                   replace(settings, num_trials=None, storage=None))
-    for name, value in zip(genotypes, scores.values, strict=True):
-        candidates[name]['short'] = value
-    return Stage('short list', scores.name, len(genotypes),
-                 scores.setup_cpu_seconds + len(genotypes) * scores.cpu_seconds)
+    settings = replace(settings, num_trials=None, sampler='tpe', pruner='none', storage=None,
+                       start=genotypes, draws=False)
+    summary = search(cfg, work_dir, settings)
+    if (missing := plan.num_drawn - summary['drawn']) > 0:
+        over = summary['completed'] + summary['given_up']
+        summary = search(cfg, work_dir, replace(
+            settings, num_trials=over + missing, start={}, draws=True))
+    top = _without(known, json.loads((work_dir / 'top.json').read_text()))
+    found = {name: {**one, 'reward': candidates.get(name, {}).get('reward'), 'short': one['reward'],
+                    'trial': candidates.get(name, {}).get('trial')} for name, one in top.items()}
+    return Stage('short list', Path(plan.shortlist).stem, summary['unique'],
+                 summary['cpu_seconds'] + summary['preparation']['cpu_seconds']), found

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmnasfpn._files import write_json, write_text
 from mmnasfpn.search.drawings import Candidate, draw_architectures, draw_pareto_front, draw_search
 from mmnasfpn.search.record import Record, is_given_up, last_failures
-from mmnasfpn.search.trials import CPU_SECONDS, RETRY_OF, REUSED_FROM, SECONDS, START, is_whole
+from mmnasfpn.search.trials import CPU_SECONDS, RETRY_OF, REUSED_FROM, SECONDS, START, is_draw, is_whole
 
 _RECENT = 500  # completed trials among which repeats are counted
 
@@ -34,6 +34,7 @@ class Results:
         #: Draws: trials that do not try another one again.
         self.num_trials = sum(is_whole(trial, len(record.space.decisions))
                               and RETRY_OF not in trial.user_attrs for trial in trials)
+        self.num_drawn = sum(is_draw(trial, len(record.space.decisions)) for trial in trials)
 
     def num_unique(self) -> list[int]:
         """Return how many different architectures there were after each completed trial."""
@@ -78,10 +79,10 @@ class Results:
 
         ``trials`` counts each draw once, ``failed`` every failed attempt at one, ``given_up`` the draws
         whose attempts all failed: in the end, ``trials`` are ``completed``, ``pruned`` and ``given_up``.
-        ``starts`` are the genotypes that were given; ``preparation`` is what was done before the first
-        trial, ``cpu_seconds`` what trials took of all processors. ``repeated_last_500`` is the share of
-        the last ones whose architecture had been drawn before, ``last_100`` the mean of the last rewards
-        and their standard deviation.
+        ``starts`` are the genotypes that were given, ``drawn`` counts the trials of others;
+        ``preparation`` is what was done before the first trial, ``cpu_seconds`` what trials took of all
+        processors. ``repeated_last_500`` is the share of the last ones whose architecture had been drawn
+        before, ``last_100`` the mean of the last rewards and their standard deviation.
         """
         best = self.top(1)
         last = self.rewards[-200:]
@@ -95,7 +96,7 @@ class Results:
             mean_reward_last_200=sum(last) / len(last) if last else None,
             last_100=_mean_and_spread(self.rewards[-100:]),
             repeated_last_500=1 - new / recent if recent else None,
-            starts=self.starts(), preparation=self.record.preparation,
+            starts=self.starts(), drawn=self.num_drawn, preparation=self.record.preparation,
             cpu_seconds=sum(trial.user_attrs.get(CPU_SECONDS) or 0 for trial in self.record.trials),
             sampler=sampler, seconds=round(seconds, 1))
 
