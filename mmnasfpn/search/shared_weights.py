@@ -113,7 +113,7 @@ class SharedWeights(ProxyTask):
                                   f'than {os.fspath(self.checkpoint)}, which is {found}: give its file '
                                   'as checkpoint of SharedWeights, or another --work-dir for another '
                                   'search')
-        self.shared = (work_dir / f'shared-{found}.pt').absolute()
+        self.shared = (work_dir / f'shared-{found}-{self.num_batches}.pt').absolute()
         if not self.shared.is_file():
             with atomic_path(self.shared) as unfinished:
                 torch.save(dict(weights=supernet_weights(self.checkpoint),

@@ -200,6 +200,15 @@ def test_each_supernet_has_a_file_of_its_own_in_a_work_dir(trained, tmp_path):
                            load_checkpoint(path)['state_dict']['neck.convs.0.0.conv.weight'])
 
 
+def test_another_number_of_batches_is_read_anew(trained, tmp_path):
+    cfg, first = trained
+    for number in (1, 2):
+        reward = build_reward(cfg, SPACE, dict(
+            type='SharedWeights', checkpoint=str(first.checkpoint), num_batches=number))
+        reward.prepare(tmp_path, '')
+        assert len(torch.load(reward.shared, weights_only=True)['batches']) == number
+
+
 @pytest.mark.parametrize(('changes', 'space', 'words'), [
     ({}, SearchSpace(ops=['sum']), r'another search space: space.ops was .*, and is \[.sum.\]'),
     ({'model.backbone.base_channels': 8, 'model.neck.in_channels': [8, 16, 32, 64]}, SPACE,
