@@ -22,6 +22,7 @@ from mmnasfpn.benchmark.seeds import (
 )
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
+    by_name,
     give_table,
     needs_extra,
     output_file,
@@ -66,9 +67,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the runs')
     args = parser.parse_args()
     args.configs = [find_config(config) for config in args.configs]
-    names = [Path(config).stem for config in args.configs]
-    if len(set(names)) < len(names):
-        parser.error(f'configs: two have the same name among {names}')
+    by_name(parser, 'configs', args.configs)
+    args.genotypes = by_name(parser, '--genotypes', args.genotypes)
     if missing := [config for config in args.configs if not Path(config).is_file()]:
         parser.error(f'configs: there is no file {missing[0]}')
     args.baseline = args.baseline and Path(args.baseline).stem
@@ -95,9 +95,7 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
     """Write a child of the config for each genotype, and return their paths."""
     if len(args.configs) > 1:
         raise ValueError('--genotypes and --random-genotypes go with a single config')
-    genotypes = {Path(genotype).stem: get_genotype(genotype) for genotype in args.genotypes}
-    if len(genotypes) < len(args.genotypes):
-        raise ValueError(f'--genotypes: two of {args.genotypes} have the same name')
+    genotypes = {name: get_genotype(genotype) for name, genotype in args.genotypes.items()}
     if args.random_genotypes:
         with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
             from mmnasfpn.search.run import space_of

@@ -57,7 +57,7 @@ def count_complexity(cfg: Config, image_size: tuple[int, int],
     """
     model_cfg = copy.deepcopy(cfg.model)
     if num_classes is not None:
-        _set_num_classes(model_cfg, num_classes)
+        set_everywhere(model_cfg, 'num_classes', num_classes)
     two_stage = 'roi_head' in model_cfg
     scope = cfg.get('default_scope', 'mmdet')
     device = torch.device('cpu' if two_stage else 'meta')
@@ -101,11 +101,12 @@ def _run(model: nn.Module, image: Tensor, two_stage: bool) -> tuple[int, tuple[s
     return counter.get_total_flops(), tuple(sorted(log.names | compiled))
 
 
-def _set_num_classes(cfg: Any, num_classes: int) -> None:
+def set_everywhere(cfg: Any, key: str, value: Any) -> None:
+    """Set a key in all dicts of a config that have it."""
     if isinstance(cfg, dict):
-        if 'num_classes' in cfg:
-            cfg['num_classes'] = num_classes
+        if key in cfg:
+            cfg[key] = value
         cfg = list(cfg.values())
     if isinstance(cfg, list | tuple):
-        for value in cfg:
-            _set_num_classes(value, num_classes)
+        for part in cfg:
+            set_everywhere(part, key, value)

@@ -2,7 +2,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +61,20 @@ class Stage:
     cpu_seconds: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """What was found, from the first stage to the last.
 
     Args:
         finalists (Mapping[str, Mapping]): The finalists by name: genotype, and what it has of the search
             and of the short list.
-        configs (Sequence[str]): Configs of the final trainings, those of the finalists first.
-        runs (list[Run]): The final trainings.
-        stages (list[Stage]): What each stage took.
+        runs (Sequence[Run]): The final trainings.
+        stages (Sequence[Stage]): What each stage took.
     """
 
     finalists: Mapping[str, Mapping[str, Any]]
-    configs: Sequence[str]
-    runs: list[Run] = field(default_factory=list)
-    stages: list[Stage] = field(default_factory=list)
+    runs: Sequence[Run]
+    stages: Sequence[Stage]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
@@ -103,8 +101,7 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
     # Those that are known take no place of a finalist.
     settings = replace(settings, num_top=number + len(references))
     summary = search(cfg, work_dir / 'search', settings)
-    stages = [Stage('search', Path(plan.search).stem, summary['unique'],
-                    summary['cpu_seconds'] + summary['preparation']['cpu_seconds'])]
+    stages = [_stage('search', plan.search, summary)]
     candidates = _without(references, json.loads((work_dir / 'search/top.json').read_text()))
     candidates = dict(list(candidates.items())[:number])
     if plan.shortlist:
@@ -116,13 +113,12 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
         write_json(work_dir / 'finalists' / f'{name}.json', genotypes[name].to_dict())
     configs = write_children(find_config(plan.final), genotypes, work_dir / 'final/configs')
     configs += [find_config(path) for path in plan.against if path.endswith('.py')]
-    found = Found(finalists, configs, stages=stages)
-    found.runs = show_progress(
+    runs = show_progress(
         train_seeds(configs, plan.seeds, work_dir / 'final', settings.num_workers or 1, plan.options),
         configs, len(configs) * len(plan.seeds), console)
-    stages.append(Stage('final training', Path(plan.final).stem, len(found.runs),
-                        sum(run.seconds for run in found.runs)))
-    return found
+    stages.append(Stage('final training', Path(plan.final).stem, len(runs),
+                        sum(run.seconds for run in runs)))
+    return Found(finalists, runs, stages)
 
 
 def finalists_to_markdown(finalists: Mapping[str, Mapping[str, Any]]) -> str:
@@ -149,11 +145,13 @@ def _references(plan: Plan, space: SearchSpace) -> dict[str, Genotype]:
     Raises:
         ValueError, FileNotFoundError: If some of it would fail.
     """
-    for config in filter(None, (plan.shortlist, plan.final)):
-        cfg = load_config(find_config(config))
-        build_reward(cfg, space, None if config == plan.shortlist else dict(type='ProxyTask')).check()
-        if config == plan.shortlist and space_of(cfg) != space:
-            raise ValueError(f'{config} searches another space than {plan.search}: give one of the same')
+    if plan.shortlist:
+        cfg = load_config(find_config(plan.shortlist))
+        if space_of(cfg) != space:
+            raise ValueError(f'{plan.shortlist} searches another space than {plan.search}: give one of '
+                             'the same')
+        build_reward(cfg, space).check()
+    build_reward(load_config(find_config(plan.final)), space, dict(type='ProxyTask')).check()
     rng = random.Random(0)
     genotypes = {f'random_{index}': space.sample(rng) for index in range(plan.num_random)}
     for each in plan.against:
@@ -193,7 +191,13 @@ def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], known: Mappin
         summary = search(cfg, work_dir, replace(
             settings, num_trials=over + missing, start={}, draws=True))
     top = _without(known, json.loads((work_dir / 'top.json').read_text()))
-    found = {name: {**one, 'reward': candidates.get(name, {}).get('reward'), 'short': one['reward'],
-                    'trial': candidates.get(name, {}).get('trial')} for name, one in top.items()}
-    return Stage('short list', Path(plan.shortlist).stem, summary['unique'],
-                 summary['cpu_seconds'] + summary['preparation']['cpu_seconds']), found
+    drawn = dict(reward=None, trial=None)  # the search has not seen it
+    found = {name: {**one, **candidates.get(name, drawn), 'short': one['reward']}
+             for name, one in top.items()}
+    return _stage('short list', plan.shortlist, summary), found
+
+
+def _stage(name: str, config: str, summary: Mapping[str, Any]) -> Stage:
+    """Return what a search took, by its summary."""
+    return Stage(name, Path(config).stem, summary['unique'],
+                 summary['cpu_seconds'] + summary['preparation']['cpu_seconds'])

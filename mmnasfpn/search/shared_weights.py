@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import atomic_path
+from mmnasfpn.analysis.complexity import set_everywhere
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.proxy_task import ProxyTask
@@ -134,7 +135,7 @@ class SharedWeights(ProxyTask):
     def _try_metric(self) -> None:
         """Evaluate a batch without training, since a metric that is not there must show before."""
         cfg = with_genotype(self.cfg, self.space.sample(random.Random(0)))
-        _set_everywhere(cfg.model.get('test_cfg') or {}, 'score_thr', 0.0)  # to detect something
+        set_everywhere(cfg.model.get('test_cfg'), 'score_thr', 0.0)  # to detect something
         detector: Any = MODELS.build(cfg.model)
         self.metric_of(evaluate_detector(detector.eval(), cfg, num_batches=1))
 
@@ -156,12 +157,3 @@ def evaluate_detector(detector: Any, cfg: Config, num_batches: int | None = None
         for batch in islice(loader, num_batches):
             evaluator.process(detector.val_step(batch), batch)
     return evaluator.evaluate(len(loader.dataset))
-
-
-def _set_everywhere(part: Any, key: str, value: Any) -> None:
-    """Set a key wherever nested dicts have it."""
-    for name, inner in part.items():
-        if name == key:
-            part[name] = value
-        elif isinstance(inner, Mapping):
-            _set_everywhere(inner, key, value)
