@@ -17,6 +17,7 @@ from mmnasfpn.engine.cli import (
     output_file,
     output_folder,
     run_tool,
+    share,
     whole_number,
 )
 from mmnasfpn.search.settings import SAMPLERS, SearchSettings
@@ -59,6 +60,9 @@ def add_stages(parser: argparse.ArgumentParser) -> None:
                              'training, which the best of the search get')
     parser.add_argument('--shortlisted', type=whole_number(1), default=32, metavar='N',
                         dest='num_shortlisted', help='how many get it (%(default)s)')
+    parser.add_argument('--near', type=share, metavar='SHARE',
+                        help='take the first of the search whose reward is at least this share of its '
+                             'best, e.g. 0.8, in place of the best; with --sampler random')
     parser.add_argument('--drawn', type=whole_number(0), default=0, metavar='N', dest='num_drawn',
                         help='how many more get it, which TPE draws after them (%(default)s)')
     parser.add_argument('--finalists', type=whole_number(1), default=3, metavar='N',

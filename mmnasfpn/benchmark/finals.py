@@ -1,8 +1,10 @@
 """Find a pyramid: search by a cheap reward, train the best shortly, and the best of these in full."""
 import json
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,11 @@ class Plan:
         final (str): Config that the finalists are trained with.
         shortlist (str | None): Config of a search in the same space whose reward orders good genotypes
             better, such as a short training. Defaults to None: the best of the search are the finalists.
-        num_shortlisted (int): How many of the best of the search get that reward. Defaults to 32.
+        num_shortlisted (int): How many of the best of the search get that reward; what the search
+            starts with gets it too. Defaults to 32.
+        near (float | None): A share in [0, 1]: not the best of the search are taken, but the first
+            whose reward is at least this share of its best. For a reward that tells good from bad, but
+            not good from better. Defaults to None.
         num_drawn (int): How many more, which TPE draws having learned from these. Defaults to 0.
         num_finalists (int): How many of the best are trained in full. Defaults to 3.
         against (Sequence[str]): What they are compared with: genotypes, by names or ``.json`` files, and
@@ -43,6 +49,7 @@ class Plan:
     final: str
     shortlist: str | None = None
     num_shortlisted: int = 32
+    near: float | None = None
     num_drawn: int = 0
     num_finalists: int = 3
     against: Sequence[str] = ()
@@ -97,12 +104,13 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
     """
     cfg = load_config(find_config(plan.search))
     references = _references(plan, space_of(cfg))
-    number = plan.num_shortlisted if plan.shortlist else plan.num_finalists
-    # Those that are known take no place of a finalist.
-    settings = replace(settings, num_top=number + len(references))
+    settings = replace(settings, num_top=sys.maxsize)
     summary = search(cfg, work_dir / 'search', settings)
     stages = [_stage('search', plan.search, summary)]
-    candidates = _without(references, json.loads((work_dir / 'search/top.json').read_text()))
+    top = json.loads((work_dir / 'search/top.json').read_text())
+    # Those that are known take no place of a finalist.
+    candidates = _without(references, top if plan.near is None else _near(top, plan.near))
+    number = plan.num_shortlisted if plan.shortlist else plan.num_finalists
     candidates = dict(list(candidates.items())[:number])
     if plan.shortlist:
         stage, candidates = _shorten(plan, candidates, references, work_dir / 'shortlist', settings)
@@ -165,9 +173,23 @@ def _references(plan: Plan, space: SearchSpace) -> dict[str, Genotype]:
     return genotypes
 
 
+def _near(top: Sequence[Mapping[str, Any]], share: float) -> list[Mapping[str, Any]]:
+    """Return what reaches a share of the best reward of all, the first trial first.
+
+    Raises:
+        ValueError: If no reward is above 0.
+    """
+    best = top[0]['reward']
+    if not best > 0:
+        raise ValueError(f'near is {share}, a share of the best reward, but that is {best:.3g}: take '
+                         'the best')
+    near = [one for one in top if one['reward'] >= share * best]
+    return sorted(near, key=itemgetter('trial'))
+
+
 def _without(known: Mapping[str, Genotype],
              top: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what a search found by names, without what is known; the best first."""
+    """Return what a search found by names, without what is known, in the same order."""
     found = {}
     known_architectures = {architecture_hash(genotype) for genotype in known.values()}
     for one in top:
@@ -184,7 +206,7 @@ def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], known: Mappin
     cfg = load_config(find_config(plan.shortlist))
     genotypes = {name: get_genotype(one['genotype']) for name, one in candidates.items()}
     settings = replace(settings, num_trials=None, sampler='tpe', pruner='none', storage=None,
-                       start=genotypes, draws=False)
+                       start={**settings.start, **genotypes}, draws=False)
     summary = search(cfg, work_dir, settings)
     if (missing := plan.num_drawn - summary['drawn']) > 0:
         over = summary['completed'] + summary['given_up']

@@ -36,10 +36,11 @@ def test_the_best_of_the_search_are_shortened_and_the_best_of_these_trained(plan
     found = find(plan, tmp_path / 'w', SETTINGS, Console(quiet=True))
     top = json.loads((tmp_path / 'w/search/top.json').read_text())
     assert top[0]['reward'] == 1  # the known one, which takes no place of a finalist
-    hashes = [architecture_hash(get_genotype(one['genotype']))[:6] for one in top[1:9]]
+    hashes = [architecture_hash(get_genotype(one['genotype']))[:6] for one in top[:9]]
     scored = json.loads((tmp_path / 'w/shortlist/top.json').read_text())
     assert {architecture_hash(get_genotype(one['genotype']))[:6] for one in scored} == set(hashes)
-    assert [one['short'] for one in found.finalists.values()] == [one['reward'] for one in scored[:2]]
+    assert [one['short'] for one in found.finalists.values()] == [
+        one['reward'] for one in scored if one['genotype'] != top[0]['genotype']][:2]
     for name, one in found.finalists.items():
         genotype = get_genotype(tmp_path / f'w/finalists/{name}.json')
         assert genotype == get_genotype(one['genotype'])
@@ -47,7 +48,7 @@ def test_the_best_of_the_search_are_shortened_and_the_best_of_these_trained(plan
     runs = {(run.config, run.seed): run.ap for run in found.runs}
     names = [*found.finalists, 'random_0', 'nasfpn', 'tiny']
     assert runs == {(name, seed): 0.5 + 0.01 * seed for name in names for seed in (0, 1)}
-    assert [stage.evaluated for stage in found.stages] == [20, 8, 10]
+    assert [stage.evaluated for stage in found.stages] == [20, 9, 10]
     assert found.stages[-1].cpu_seconds == sum(run.seconds for run in found.runs) > 0
 
 
@@ -55,11 +56,30 @@ def test_the_short_list_goes_on_with_draws(plan, tmp_path):
     drawing = Plan(**{**plan.__dict__, 'num_drawn': 30})
     found, again = (find(drawing, tmp_path / 'w', SETTINGS, Console(quiet=True)) for _ in range(2))
     assert again.to_dict() == found.to_dict()
-    assert 30 < found.stages[1].evaluated <= 8 + 30  # TPE may repeat itself
+    assert 30 < found.stages[1].evaluated <= 9 + 30  # TPE may repeat itself
     scored = json.loads((tmp_path / 'w/shortlist/top.json').read_text())
     assert [one['short'] for one in found.finalists.values()] == [one['reward'] for one in scored[:2]]
     drawn = [one for one in found.finalists.values() if one['reward'] is None]
     assert drawn and all(one['trial'] is None for one in drawn)  # TPE has found better ones
+
+
+def test_the_first_that_are_nearly_as_good_get_into_the_short_list(plan, tmp_path):
+    near = Plan(**{**plan.__dict__, 'near': 0.4, 'num_shortlisted': 3})
+    find(near, tmp_path / 'w', SETTINGS, Console(quiet=True))
+    top = json.loads((tmp_path / 'w/search/top.json').read_text())
+    first = sorted(one['trial'] for one in top[1:] if one['reward'] >= 0.4)[:3]  # of 1, the best
+    assert first != [one['trial'] for one in top[1:4]]
+    genotypes = {one['trial']: get_genotype(one['genotype']) for one in top}
+    scored = json.loads((tmp_path / 'w/shortlist/top.json').read_text())
+    # And what the search starts with, which TPE may learn from.
+    assert {architecture_hash(get_genotype(one['genotype'])) for one in scored} == {
+        architecture_hash(genotypes[trial]) for trial in (0, *first)}
+
+
+def test_a_share_of_nothing_is_refused(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmnasfpn.search.rewards.GenotypeMatch.__call__', lambda *_: 0.)
+    with pytest.raises(ValueError, match='near is 0.5, a share of the best reward, but that is 0: take'):
+        find(Plan(**{**plan.__dict__, 'near': 0.5}), tmp_path / 'w', SETTINGS, Console(quiet=True))
 
 
 def test_another_call_repeats_nothing_and_goes_on_with_more(plan, tmp_path, monkeypatch):
