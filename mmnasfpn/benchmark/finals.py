@@ -75,17 +75,20 @@ class Found:
     Args:
         finalists (Mapping[str, Mapping]): The finalists by name: genotype, and what it has of the search
             and of the short list.
+        others (Mapping[str, Genotype]): The genotypes that they are compared with, by name.
         runs (Sequence[Run]): The final trainings.
         stages (Sequence[Stage]): What each stage took.
     """
 
     finalists: Mapping[str, Mapping[str, Any]]
+    others: Mapping[str, Genotype]
     runs: Sequence[Run]
     stages: Sequence[Stage]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
         return dict(version=mmnasfpn.__version__, finalists=self.finalists,
+                    others={name: genotype.to_dict() for name, genotype in self.others.items()},
                     stages=[asdict(stage) for stage in self.stages],
                     runs=[asdict(run) for run in self.runs])
 
@@ -126,7 +129,7 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
         configs, len(configs) * len(plan.seeds), console)
     stages.append(Stage('final training', Path(plan.final).stem, len(runs),
                         sum(run.seconds for run in runs)))
-    return Found(finalists, runs, stages)
+    return Found(finalists, references, runs, stages)
 
 
 def finalists_to_markdown(finalists: Mapping[str, Mapping[str, Any]]) -> str:

@@ -128,6 +128,8 @@ def test_the_tool_writes_tables_picture_and_where_the_pyramids_come_from(
     assert told['command'].endswith(f'--picture {tmp_path / "found.png"}')
     assert [stage['name'] for stage in told['stages']] == ['search', 'final training']
     assert len(told['finalists']) == 2 and len(told['runs']) == 8
+    assert {*told['finalists'], *told['others']} == {run['config'] for run in told['runs']}
+    assert get_genotype(told['others']['nasfpn']) == get_genotype('nasfpn')
     text = page.read_text()
     assert '| minus nasfpn |' in text and '| stage | config | evaluated | CPU h |' in text
     assert '| minus nasfpn |' in capsys.readouterr().out
