@@ -20,9 +20,10 @@ from mmnasfpn.genotypes import architecture_hash
 from mmnasfpn.search.evaluation import Evaluation, evaluate
 from mmnasfpn.search.pruners import make_pruner
 from mmnasfpn.search.rewards import GenotypeMatch
-from mmnasfpn.search.samplers import ControllerSampler, distributions
+from mmnasfpn.search.samplers import ControllerSampler
 from mmnasfpn.search.settings import PRUNERS
 from mmnasfpn.search.space import SearchSpace
+from mmnasfpn.search.trials import distributions
 
 _EPOCHS = 5  # of a trial that is not stopped
 _NOISE = 0.06  # with this, epoch 1 of random genotypes has a rank correlation of 0.5 with the end

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from mmnasfpn.genotypes import Genotype, architecture_hash
 from mmnasfpn.search.pruners import ask_pruner, without_pruners
-from mmnasfpn.search.samplers import ControllerSampler, distributions
+from mmnasfpn.search.samplers import ControllerSampler
 from mmnasfpn.search.settings import STUDY_NAME
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.storage import RecordError, open_storage, without_password
@@ -25,6 +25,7 @@ from mmnasfpn.search.trials import (
     RETRY_OF,
     REUSED_FROM,
     START,
+    distributions,
     is_whole,
 )
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, PartialFixedSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
@@ -21,7 +21,8 @@ from mmnasfpn.search.controller import Controller
 from mmnasfpn.search.ppo import advantages, moving_baseline, ppo_loss
 from mmnasfpn.search.settings import SAMPLERS
 from mmnasfpn.search.space import SearchSpace
-from mmnasfpn.search.trials import draw_number
+from mmnasfpn.search.tpe import NewTPESampler
+from mmnasfpn.search.trials import distributions, draw_number
 
 #: System attribute of a trial: how often the controller had learned when it drew the trial.
 _POLICY = 'mmnasfpn:policy'
@@ -32,12 +33,6 @@ _LARGEST_VALUE = 1e18
 
 #: Held by what learns, draws, or changes the number of threads, which is one for the whole process.
 _LOCK = threading.RLock()
-
-
-def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Return what Optuna draws from: one categorical distribution for each decision of a space."""
-    return {decision.name: CategoricalDistribution(range(decision.num_actions))
-            for decision in space.decisions}
 
 
 def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
@@ -63,8 +58,10 @@ def make_sampler(name: str, space: SearchSpace, seed: int, num_trials: int,
             raise ValueError(f'controller: {error}') from None
     if name not in SAMPLERS:
         raise ValueError(f"sampler is {name!r}, but must be one of {', '.join(SAMPLERS)}")
-    optunas = dict(random=RandomSampler, tpe=TPESampler, nsgaii=NSGAIISampler)
-    return optunas[name](seed=random.Random(f'{seed} {num_trials} {owner}').getrandbits(32))
+    seed = random.Random(f'{seed} {num_trials} {owner}').getrandbits(32)
+    if name == 'tpe':
+        return NewTPESampler(space, seed)
+    return RandomSampler(seed) if name == 'random' else NSGAIISampler(seed=seed)
 
 
 class ControllerSampler(BaseSampler):

@@ -1,7 +1,10 @@
 """Attributes of the trials of a record, and what follows from them."""
 from collections.abc import Sequence
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
+
+from mmnasfpn.search.space import SearchSpace
 
 #: Hash of its architecture.
 ARCHITECTURE = 'architecture'
@@ -21,6 +24,12 @@ START = 'start'
 DETAILS = 'details'
 #: Seconds that its evaluation took, and those of all its processors.
 SECONDS, CPU_SECONDS = 'seconds', 'cpu_seconds'
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return what Optuna draws from: one categorical distribution for each decision of a space."""
+    return {decision.name: CategoricalDistribution(range(decision.num_actions))
+            for decision in space.decisions}
 
 
 def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:

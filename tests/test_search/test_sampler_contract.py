@@ -22,7 +22,8 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import TrialState, create_trial
 
 from mmnasfpn.search import SearchSpace
-from mmnasfpn.search.samplers import ControllerSampler, _one_thread, distributions
+from mmnasfpn.search.samplers import ControllerSampler, _one_thread
+from mmnasfpn.search.trials import distributions
 from tests.conftest import REPO
 
 SPACE = SearchSpace(0, 1, 1)  # 12 decisions, some of one action

@@ -5,7 +5,8 @@ import torch
 from optuna.trial import TrialState
 
 from mmnasfpn.search import SearchSpace
-from mmnasfpn.search.samplers import SAMPLERS, ControllerSampler, distributions, make_sampler
+from mmnasfpn.search.samplers import SAMPLERS, ControllerSampler, make_sampler
+from mmnasfpn.search.trials import distributions
 
 SPACE = SearchSpace(0, 2, 1, [1, 2])
 SMALL = dict(batch_size=4, hidden_size=16, lr=0.01)
