@@ -101,6 +101,17 @@ GENOTYPES: dict[str, Genotype] = dict(
     nasfpn_3_levels=NASFPN_3_LEVELS, nasfpn_4_levels=NASFPN_4_LEVELS,
     nasfpn_6_levels=NASFPN_6_LEVELS)
 
+#: Where each comes from: a publication, what it is derived from, or, as a path in the repository, the
+#: record of the search that found it.
+SOURCES: dict[str, str] = dict(
+    nasfpn='the NAS-FPN paper, CVPR 2019, Figures 6 and 7f',
+    fpn='Lin et al., CVPR 2017; the NAS-FPN paper, Figure 7a',
+    pafpn='Liu et al., CVPR 2018',
+    nasfpn_lite='docs/searches/nasfpn_lite/top.json',
+    nasfpn_3_levels='derived from nasfpn',
+    nasfpn_4_levels='derived from nasfpn',
+    nasfpn_6_levels='derived from nasfpn')
+
 
 def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]) -> Genotype:
     """Return the genotype meant by a name, plain data, a JSON file or a genotype.
