@@ -2,13 +2,13 @@
 import argparse
 import shlex
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 
 from rich.console import Console
 
 from mmnasfpn._markdown import check_markdown
-from mmnasfpn.benchmark.seeds import RunError, draw_seeds, to_markdown
+from mmnasfpn.benchmark.seeds import RunError, draw_seeds, draw_tradeoff, to_markdown
 from mmnasfpn.engine.cli import (
     MAX_NUMPY_SEED,
     by_name,
@@ -20,6 +20,7 @@ from mmnasfpn.engine.cli import (
     share,
     whole_number,
 )
+from mmnasfpn.engine.config import CfgOptions
 from mmnasfpn.search.settings import SAMPLERS, SearchSettings
 
 PART = 'pyramids'
@@ -33,21 +34,29 @@ def parse_args() -> argparse.Namespace:
                         help='where all is; the same command goes on with it')
     parser.add_argument('--baseline', metavar='NAME',
                         help='show what each is ahead of this one of --against')
+    parser.add_argument('--costs', type=whole_number(1), nargs=2, metavar=('ROWS', 'COLUMNS'),
+                        help='show parameters, FLOPs and latency on the CPU, for an image of this size')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write what was found, from what, and what that took')
     parser.add_argument('--markdown', type=output_file('.md'), metavar='FILE',
                         help='write the tables, between the marks of a file that exists')
     parser.add_argument('--part', metavar='NAME', default=PART, help='of the marks (%(default)s)')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the APs')
+    parser.add_argument('--tradeoff', type=output_file('.png'), metavar='FILE',
+                        help='draw the APs over the latencies; with --costs')
     args = parser.parse_args()
     args.start = by_name(parser, '--start', args.start)
     against = by_name(parser, '--against', args.against)
     if args.baseline and args.baseline not in against:
         parser.error(f'--baseline is {args.baseline}, but must be one of --against')
+    if args.tradeoff and not args.costs:
+        parser.error('--tradeoff needs the size of an image: --costs ROWS COLUMNS')
+    args.overrides = None
     try:
+        CfgOptions(['--cfg-options'], 'overrides')(parser, args, args.options)
         if args.markdown:
             check_markdown(args.markdown, args.part)
-    except ValueError as error:
+    except (ValueError, argparse.ArgumentError) as error:
         parser.error(str(error))
     return args
 
@@ -99,11 +108,18 @@ def main() -> None:
     settings = SearchSettings(**{field.name: given[field.name] for field in fields(SearchSettings)
                                  if field.name in given})
     found = find(plan, args.work_dir, settings, Console())
+    costs = None
+    if args.costs:
+        from mmnasfpn.benchmark.costs import measure_costs
+        costs = measure_costs(found.configs, tuple(args.costs), cfg_options=args.overrides)
     table = '\n\n'.join([
-        finalists_to_markdown(found.finalists), to_markdown(found.runs, baseline=args.baseline),
+        finalists_to_markdown(found.finalists), to_markdown(found.runs, costs, args.baseline),
         stages_to_markdown(found.stages)])
-    give_table(args, table, dict(command=shlex.join(sys.argv), **found.to_dict()), args.part,
-               partial(draw_seeds, found.runs))
+    data = dict(command=shlex.join(sys.argv), **found.to_dict(),
+                **(dict(costs={name: asdict(cost) for name, cost in costs.items()}) if costs else {}))
+    give_table(args, table, data, args.part, partial(draw_seeds, found.runs))
+    if args.tradeoff and costs:
+        draw_tradeoff(found.runs, costs, args.tradeoff)
     if any(run.ap is None for run in found.runs):
         raise RunError('some runs failed; the same command tries them again')
 

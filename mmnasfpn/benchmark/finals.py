@@ -76,12 +76,14 @@ class Found:
         finalists (Mapping[str, Mapping]): The finalists by name: genotype, and what it has of the search
             and of the short list.
         others (Mapping[str, Genotype]): The genotypes that they are compared with, by name.
+        configs (Sequence[str]): Paths of the configs of the final trainings.
         runs (Sequence[Run]): The final trainings.
         stages (Sequence[Stage]): What each stage took.
     """
 
     finalists: Mapping[str, Mapping[str, Any]]
     others: Mapping[str, Genotype]
+    configs: Sequence[str]
     runs: Sequence[Run]
     stages: Sequence[Stage]
 
@@ -129,7 +131,7 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
         configs, len(configs) * len(plan.seeds), console)
     stages.append(Stage('final training', Path(plan.final).stem, len(runs),
                         sum(run.seconds for run in runs)))
-    return Found(finalists, references, runs, stages)
+    return Found(finalists, references, configs, runs, stages)
 
 
 def finalists_to_markdown(finalists: Mapping[str, Mapping[str, Any]]) -> str:

@@ -203,6 +203,33 @@ def draw_seeds(runs: Sequence[Run], out: str | os.PathLike[str]) -> None:
     figure.savefig(out, dpi=110)
 
 
+def draw_tradeoff(runs: Sequence[Run], costs: Mapping[str, Cost], out: str | os.PathLike[str]) -> None:
+    """Draw the AP of each config over its latency, and write the image.
+
+    A mark is the mean over the seeds, a bar goes from the lowest to the highest. A line joins the Pareto
+    front: those that no other is both faster and better than.
+    """
+    points = sorted((costs[config].milliseconds, mean(aps), config)
+                    for config, aps in _found(runs).items() if aps)
+    front = [point for index, point in enumerate(points)
+             if all(point[1] > ap for _, ap, _ in points[:index])]
+    figure = Figure(figsize=(8, 5), layout='constrained')
+    axes = figure.subplots()
+    axes.plot([x for x, _, _ in front], [y for _, y, _ in front], '-', color='tab:green', zorder=1,
+              label='Pareto front')
+    for milliseconds, ap, config in points:
+        aps = _found(runs)[config]
+        axes.errorbar(milliseconds, ap, [[ap - min(aps)], [max(aps) - ap]], fmt='o', capsize=3,
+                      color='tab:green' if (milliseconds, ap, config) in front else 'tab:gray')
+        axes.annotate(config, (milliseconds, ap), (5, 4), textcoords='offset points', fontsize=8)
+    axes.margins(x=0.15, y=0.1)
+    axes.set_xlabel('milliseconds for one image on the CPU')
+    axes.set_ylabel('AP, mean of the seeds, lowest to highest')
+    axes.grid(alpha=0.3)
+    axes.legend(loc='lower right')
+    figure.savefig(out, dpi=110)
+
+
 def paired_difference(runs: Sequence[Run], config: str, baseline: str) -> tuple[float, float] | None:
     """Compare two configs over the seeds that both have.
 

@@ -123,24 +123,32 @@ def test_the_tool_writes_tables_picture_and_where_the_pyramids_come_from(
         monkeypatch, 'find_pyramid', plan.search, plan.final, '--finalists', 2, '--against', 'nasfpn',
         '--random-genotypes', 1, '--seeds', 0, 1, '--trials', 12, '--sampler', 'random',
         '--work-dir', tmp_path / 'w', '--baseline', 'nasfpn', '--json', tmp_path / 'found.json',
-        '--markdown', page, '--part', 'mine', '--picture', tmp_path / 'found.png')
+        '--markdown', page, '--part', 'mine', '--picture', tmp_path / 'found.png',
+        '--costs', 64, 96, '--tradeoff', tmp_path / 'tradeoff.png')
     told = json.loads((tmp_path / 'found.json').read_text())
-    assert told['command'].endswith(f'--picture {tmp_path / "found.png"}')
+    assert told['command'].endswith(f'--tradeoff {tmp_path / "tradeoff.png"}')
     assert [stage['name'] for stage in told['stages']] == ['search', 'final training']
     assert len(told['finalists']) == 2 and len(told['runs']) == 8
+    assert told['costs'].keys() == {run['config'] for run in told['runs']}
     assert {*told['finalists'], *told['others']} == {run['config'] for run in told['runs']}
     assert get_genotype(told['others']['nasfpn']) == get_genotype('nasfpn')
     text = page.read_text()
-    assert '| minus nasfpn |' in text and '| stage | config | evaluated | CPU h |' in text
+    assert '| FLOPs, B | latency, ms |' in text and '| stage | config | evaluated | CPU h |' in text
     assert '| minus nasfpn |' in capsys.readouterr().out
-    assert (tmp_path / 'found.png').is_file()
+    assert (tmp_path / 'found.png').is_file() and (tmp_path / 'tradeoff.png').is_file()
 
 
-def test_a_baseline_that_is_not_trained_is_refused(plan, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(('option', 'value', 'words'), [
+    ('--baseline', 'nasfpn', '--baseline is nasfpn, but must be one of --against'),
+    ('--tradeoff', 'out.png', '--tradeoff needs the size of an image: --costs ROWS COLUMNS'),
+    ('--cfg-options', 'a', "'a' must be key=value"),
+    ('--near', '80', "'80' must be a number from 0 to 1"),
+])
+def test_options_that_cannot_be_are_refused(option, value, words, plan, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run_tool_here(monkeypatch, 'find_pyramid', plan.search, plan.final, '--work-dir', tmp_path / 'w',
-                      '--baseline', 'nasfpn')
-    assert '--baseline is nasfpn, but must be one of --against' in capsys.readouterr().err
+                      option, value)
+    assert words in capsys.readouterr().err
 
 
 def test_tables_say_what_finalists_had_and_what_stages_took():
