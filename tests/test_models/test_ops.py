@@ -154,6 +154,19 @@ def test_maps_of_several_types_are_merged_in_the_widest(monkeypatch):
         assert [grad.dtype for grad in grads] == [torch.bfloat16, torch.float32]
 
 
+def test_the_gradient_does_not_depend_on_the_type_of_sums(monkeypatch):
+    maps = [torch.randn(1, 2, 2, 2).bfloat16().requires_grad_(),
+            torch.randn(1, 2, 4, 4).bfloat16().requires_grad_()]
+    merged = global_pooling(*maps, 1)
+    grad = torch.randn_like(merged)
+    expected = torch.autograd.grad(merged, maps, grad, retain_graph=True)
+    plain = torch.Tensor.sum
+    # As a GPU sums in autocast, where the backward pass runs in it too.
+    monkeypatch.setattr(torch.Tensor, 'sum', lambda x, **options: plain(x.float(), **options))
+    for found, wanted in zip(torch.autograd.grad(merged, maps, grad), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
 def test_maps_whose_sizes_do_not_fit_the_levels_between_them_are_refused():
     for merge in (sum_maps, global_pooling):
         with pytest.raises(ValueError, match='is 4x4, but must be 2x2, which is 1 levels above'):

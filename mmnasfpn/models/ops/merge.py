@@ -83,7 +83,8 @@ class _Merge(torch.autograd.Function):
         if not ctx.is_gated:
             return grad_coarse, grad, None, None
         fine, gate, position = ctx.saved_tensors
-        grad_gate = (grad * fine).sum(dim=(2, 3), keepdim=True)
+        # Where the backward pass runs in autocast too, a GPU gives sums in float32.
+        grad_gate = (grad * fine).sum(dim=(2, 3), keepdim=True).to(grad.dtype)
         grad_maximum = torch.ops.aten.sigmoid_backward(grad_gate, gate).flatten(2)  # (N, C, 1)
         flat = grad_coarse.flatten(2)
         # Not in place where it is the gradient that autograd gave.
