@@ -95,9 +95,20 @@ NASFPN_LITE = Genotype((
     MergingCell(6, 'sum', (8, 15), is_output=True),  # 18
 ), min_level=3, max_level=6)
 
+#: Ours, not the paper's: seven cells in the paper's space, of a search on generated shapes.
+NASFPN_SHAPES = Genotype((
+    MergingCell(6, 'sum', (4, 0)),  # 5
+    MergingCell(7, 'sum', (2, 3)),  # 6
+    MergingCell(4, 'sum', (0, 1), is_output=True),  # 7
+    MergingCell(5, 'sum', (1, 6), is_output=True),  # 8
+    MergingCell(7, 'gp', (5, 2), is_output=True),  # 9
+    MergingCell(3, 'sum', (1, 0), is_output=True),  # 10
+    MergingCell(6, 'sum', (5, 2), is_output=True),  # 11
+))
+
 #: Genotypes that :func:`get_genotype` knows by name.
 GENOTYPES: dict[str, Genotype] = dict(
-    nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE,
+    nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE, nasfpn_shapes=NASFPN_SHAPES,
     nasfpn_3_levels=NASFPN_3_LEVELS, nasfpn_4_levels=NASFPN_4_LEVELS,
     nasfpn_6_levels=NASFPN_6_LEVELS)
 
@@ -108,6 +119,7 @@ SOURCES: dict[str, str] = dict(
     fpn='Lin et al., CVPR 2017; the NAS-FPN paper, Figure 7a',
     pafpn='Liu et al., CVPR 2018',
     nasfpn_lite='docs/searches/nasfpn_lite/top.json',
+    nasfpn_shapes='docs/searches/shapes/found.json',
     nasfpn_3_levels='derived from nasfpn',
     nasfpn_4_levels='derived from nasfpn',
     nasfpn_6_levels='derived from nasfpn')
