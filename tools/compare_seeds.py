@@ -1,6 +1,5 @@
 """Train configs, or a config with several genotypes, with several seeds, and compare the results."""
 import argparse
-import random
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -99,8 +98,8 @@ def with_genotypes(args: argparse.Namespace) -> list[str]:
     if args.random_genotypes:
         with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
             from mmnasfpn.search.run import space_of
-        space, rng = space_of(load_config(args.space or args.configs[0])), random.Random(0)
-        genotypes |= {f'random_{index}': space.sample(rng) for index in range(args.random_genotypes)}
+        space = space_of(load_config(args.space or args.configs[0]))
+        genotypes |= space.random_genotypes(args.random_genotypes)
     return write_children(args.configs[0], genotypes, args.work_dir / 'configs')
 
 

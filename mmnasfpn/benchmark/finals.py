@@ -1,9 +1,9 @@
 """Find a pyramid: search by a cheap reward, train the best shortly, and the best of these in full."""
 import json
-import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
     Raises:
         ValueError: If a config or genotype cannot be used, or the short list is of another space.
     """
-    cfg = load_config(find_config(plan.search))
+    cfg = load_config(plan.search)
     references = _references(plan, space_of(cfg))
     settings = replace(settings, num_top=sys.maxsize)
     summary = search(cfg, work_dir / 'search', settings)
@@ -116,11 +116,11 @@ def find(plan: Plan, work_dir: Path, settings: SearchSettings, console: Console)
     # Those that are known take no place of a finalist.
     candidates = _without(references, top if plan.near is None else _near(top, plan.near))
     number = plan.num_shortlisted if plan.shortlist else plan.num_finalists
-    candidates = dict(list(candidates.items())[:number])
+    candidates = dict(islice(candidates.items(), number))
     if plan.shortlist:
         stage, candidates = _shorten(plan, candidates, references, work_dir / 'shortlist', settings)
         stages.append(stage)
-    finalists = dict(list(candidates.items())[:plan.num_finalists])
+    finalists = dict(islice(candidates.items(), plan.num_finalists))
     genotypes = {name: get_genotype(found['genotype']) for name, found in finalists.items()} | references
     for name in finalists:
         write_json(work_dir / 'finalists' / f'{name}.json', genotypes[name].to_dict())
@@ -159,17 +159,16 @@ def _references(plan: Plan, space: SearchSpace) -> dict[str, Genotype]:
         ValueError, FileNotFoundError: If some of it would fail.
     """
     if plan.shortlist:
-        cfg = load_config(find_config(plan.shortlist))
+        cfg = load_config(plan.shortlist)
         if space_of(cfg) != space:
             raise ValueError(f'{plan.shortlist} searches another space than {plan.search}: give one of '
                              'the same')
         build_reward(cfg, space).check()
-    build_reward(load_config(find_config(plan.final)), space, dict(type='ProxyTask')).check()
-    rng = random.Random(0)
-    genotypes = {f'random_{index}': space.sample(rng) for index in range(plan.num_random)}
+    build_reward(load_config(plan.final), space, dict(type='ProxyTask')).check()
+    genotypes = space.random_genotypes(plan.num_random)
     for each in plan.against:
         if each.endswith('.py'):
-            load_config(find_config(each))
+            load_config(each)
             continue
         genotypes[Path(each).stem] = genotype = get_genotype(each)
         if genotype.num_levels != space.num_levels:
@@ -208,10 +207,9 @@ def _shorten(plan: Plan, candidates: Mapping[str, dict[str, Any]], known: Mappin
              work_dir: Path, settings: SearchSettings) -> tuple[Stage, dict[str, dict[str, Any]]]:
     """Give candidates, and what is drawn after them, the reward of the short list: the best first."""
     assert plan.shortlist
-    cfg = load_config(find_config(plan.shortlist))
+    cfg = load_config(plan.shortlist)
     genotypes = {name: get_genotype(one['genotype']) for name, one in candidates.items()}
-    settings = replace(settings, num_trials=None, sampler='tpe', pruner='none', storage=None,
-                       start={**settings.start, **genotypes}, draws=False)
+    settings = settings.for_given({**settings.start, **genotypes}, 'tpe')
     summary = search(cfg, work_dir, settings)
     if (missing := plan.num_drawn - summary['drawn']) > 0:
         over = summary['completed'] + summary['given_up']

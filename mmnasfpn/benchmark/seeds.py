@@ -209,8 +209,9 @@ def draw_tradeoff(runs: Sequence[Run], costs: Mapping[str, Cost], out: str | os.
     A mark is the mean over the seeds, a bar goes from the lowest to the highest. A line joins the Pareto
     front: those that no other is both faster and better than.
     """
+    found = _found(runs)
     points = sorted((costs[config].milliseconds, mean(aps), config)
-                    for config, aps in _found(runs).items() if aps)
+                    for config, aps in found.items() if aps)
     front = [point for index, point in enumerate(points)
              if all(point[1] > ap for _, ap, _ in points[:index])]
     figure = Figure(figsize=(8, 5), layout='constrained')
@@ -218,7 +219,7 @@ def draw_tradeoff(runs: Sequence[Run], costs: Mapping[str, Cost], out: str | os.
     axes.plot([x for x, _, _ in front], [y for _, y, _ in front], '-', color='tab:green', zorder=1,
               label='Pareto front')
     for milliseconds, ap, config in points:
-        aps = _found(runs)[config]
+        aps = found[config]
         axes.errorbar(milliseconds, ap, [[ap - min(aps)], [max(aps) - ap]], fmt='o', capsize=3,
                       color='tab:green' if (milliseconds, ap, config) in front else 'tab:gray')
         axes.annotate(config, (milliseconds, ap), (5, 4), textcoords='offset points', fontsize=8)

@@ -1,9 +1,8 @@
 """How good a proxy is: what it says of genotypes, against what they reach in the end."""
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -121,8 +120,7 @@ def compare(config: str, proxies: Sequence[str], number: int, seed: int, work_di
     for proxy, other in found.items():
         if space_of(other) != space:
             raise ValueError(f'{proxy} searches another space than {config}: give proxies of one space')
-    rng = random.Random(seed)
-    genotypes = {f'random_{index}': space.sample(rng) for index in range(number)}
+    genotypes = space.random_genotypes(number, seed)
     if seed:  # so that a work dir can hold those of several seeds
         work_dir = work_dir / f'seed_{seed}'
     scores = []
@@ -151,9 +149,7 @@ def score(cfg: Config, name: str, genotypes: Mapping[str, Genotype], work_dir: P
     Raises:
         RuntimeError: If some cannot be evaluated.
     """
-    summary = search(cfg, work_dir, replace(
-        settings, num_trials=None, sampler='random', pruner='none', storage=None, start=genotypes,
-        draws=False))
+    summary = search(cfg, work_dir, settings.for_given(genotypes))
     found = summary['starts']
     if missing := [name for name in genotypes if name not in found]:
         raise RuntimeError(f'{len(missing)} of {len(genotypes)} genotypes could not be evaluated, such '

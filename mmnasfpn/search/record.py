@@ -26,7 +26,9 @@ from mmnasfpn.search.trials import (
     REUSED_FROM,
     START,
     distributions,
+    genotype_of,
     is_whole,
+    params_of,
 )
 
 _IDENTITY = 'mmnasfpn:search'  # user attribute of the study: what it searches
@@ -192,7 +194,7 @@ class Record:
                    for trial in self.trials)
 
     def _params(self, genotype: Genotype) -> dict[str, int]:
-        return dict(zip(self._distributions, self.space.encode(genotype), strict=True))
+        return params_of(self.space, genotype)
 
     def _ask(self) -> Attempt:
         trial = self.study.ask(self._distributions)
@@ -246,7 +248,7 @@ class Record:
 
     def genotype(self, params: Mapping[str, Any]) -> Genotype:
         """Return the genotype of a whole trial's parameters."""
-        return self.space.decode([params[name] for name in self._distributions])
+        return genotype_of(self.space, params)
 
     def architecture(self, trial: FrozenTrial) -> str:
         """Return the hash of a whole trial's architecture.

@@ -22,7 +22,7 @@ from mmnasfpn.search.ppo import advantages, moving_baseline, ppo_loss
 from mmnasfpn.search.settings import SAMPLERS
 from mmnasfpn.search.space import SearchSpace
 from mmnasfpn.search.tpe import NewTPESampler
-from mmnasfpn.search.trials import distributions, draw_number
+from mmnasfpn.search.trials import distributions, draw_number, has_all
 
 #: System attribute of a trial: how often the controller had learned when it drew the trial.
 _POLICY = 'mmnasfpn:policy'
@@ -237,8 +237,7 @@ class ControllerSampler(BaseSampler):
         fixed = trial.system_attrs.get(_FIXED, {})
         return (trial.system_attrs.get(_POLICY, -1) in self._policies
                 and len(trial.values or ()) == 1 and abs(trial.values[0]) <= _LARGEST_VALUE
-                and all(trial.distributions.get(name) == distribution
-                        for name, distribution in self._distributions.items())
+                and has_all(trial, self._distributions)
                 and any(decision.name not in fixed and decision.num_actions > 1
                         for decision in self.space.decisions)
                 and all(trial.params[name] == action for name, action in fixed.items()))

@@ -1,7 +1,7 @@
 """The settings of a search, without what runs it: a command line reads them at once."""
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmnasfpn._checks import check_whole_number
@@ -63,6 +63,16 @@ class SearchSettings:
     start: Mapping[str, Any] = field(default_factory=dict)
     draws: bool = True
     num_top: int = 10
+
+    def for_given(self, genotypes: Mapping[str, Any], sampler: str = 'random') -> 'SearchSettings':
+        """Return settings of a search that evaluates these genotypes to the end, and draws none.
+
+        Args:
+            genotypes (Mapping): As ``start``.
+            sampler (str): What can draw if the search goes on later. Defaults to random draws.
+        """
+        return replace(self, num_trials=None, sampler=sampler, pruner='none', storage=None,
+                       start=genotypes, draws=False)
 
     def __post_init__(self) -> None:
         for name, value, choices in (('evaluator', self.evaluator, EVALUATORS),

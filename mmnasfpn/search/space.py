@@ -127,6 +127,11 @@ class SearchSpace:
         """
         return self.decode([rng.randrange(decision.num_actions) for decision in self.decisions])
 
+    def random_genotypes(self, number: int, seed: int = 0) -> dict[str, Genotype]:
+        """Draw genotypes to compare with, by the names ``random_0``, ``random_1`` and so on."""
+        rng = random.Random(seed)
+        return {f'random_{index}': self.sample(rng) for index in range(number)}
+
     def options(self, actions: Sequence[int]) -> Iterator[Sequence[Any]]:
         """Yield for each decision what its actions stand for, given the actions before it.
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmnasfpn.genotypes import architecture_hash
 from mmnasfpn.search.space import SearchSpace
-from mmnasfpn.search.trials import distributions
+from mmnasfpn.search.trials import distributions, genotype_of, has_all, params_of
 
 #: How many known architectures TPE may draw for a trial before one is drawn at random.
 _MAX_KNOWN = 100
@@ -48,17 +48,16 @@ class NewTPESampler(BaseSampler):
             return {}
         others = [other for other in study.get_trials(deepcopy=False)
                   if other.number != trial.number and other.number not in self._seen
-                  and self._is_whole(other)]
+                  and has_all(other, self._distributions)]
         distinct = self._learn(study, others)
-        running = {self._architecture(other.params) for other in others
-                   if not other.state.is_finished()}
+        known = self._learned | {self._architecture(other.params) for other in others
+                                 if not other.state.is_finished()}
         for _ in range(_MAX_KNOWN):
             drawn = distinct.ask(self._distributions)
             distinct.tell(drawn, state=TrialState.FAIL)  # TPE ignores it
-            if self._architecture(drawn.params) not in self._learned | running:
+            if self._architecture(drawn.params) not in known:
                 return drawn.params
-        return dict(zip(self._distributions, self._space.encode(self._space.sample(self._rng)),
-                        strict=True))
+        return params_of(self._space, self._space.sample(self._rng))
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
@@ -79,9 +78,5 @@ class NewTPESampler(BaseSampler):
                 self._distinct.add_trial(trial)
         return self._distinct
 
-    def _is_whole(self, trial: FrozenTrial) -> bool:
-        return all(trial.distributions.get(name) == distribution
-                   for name, distribution in self._distributions.items())
-
     def _architecture(self, params: dict[str, Any]) -> str:
-        return architecture_hash(self._space.decode([params[name] for name in self._distributions]))
+        return architecture_hash(genotype_of(self._space, params))

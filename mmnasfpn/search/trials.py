@@ -1,9 +1,11 @@
 """Attributes of the trials of a record, and what follows from them."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from mmnasfpn.genotypes import Genotype
 from mmnasfpn.search.space import SearchSpace
 
 #: Hash of its architecture.
@@ -30,6 +32,22 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return what Optuna draws from: one categorical distribution for each decision of a space."""
     return {decision.name: CategoricalDistribution(range(decision.num_actions))
             for decision in space.decisions}
+
+
+def params_of(space: SearchSpace, genotype: Genotype) -> dict[str, int]:
+    """Return the parameters of a trial that draws a genotype of the space."""
+    return dict(zip((decision.name for decision in space.decisions), space.encode(genotype),
+                    strict=True))
+
+
+def genotype_of(space: SearchSpace, params: Mapping[str, Any]) -> Genotype:
+    """Return the genotype that the parameters of a whole trial mean."""
+    return space.decode([params[decision.name] for decision in space.decisions])
+
+
+def has_all(trial: FrozenTrial, known: Mapping[str, BaseDistribution]) -> bool:
+    """Say whether a trial has these parameters, each with the same choices."""
+    return all(trial.distributions.get(name) == distribution for name, distribution in known.items())
 
 
 def is_whole(trial: FrozenTrial, num_decisions: int) -> bool:
