@@ -54,22 +54,27 @@ class SharedWeights(ProxyTask):
         num_batches (int): Training batches from which statistics are measured. Defaults to 8.
         supernet (Mapping): What the training of the supernet has different from the config, e.g.
             ``dict(train_cfg=dict(max_epochs=24))``. Defaults to nothing.
+        warm_up (Mapping | None): ``dict(genotype=NAME_OR_FILE, steps=300)``: in the first steps train
+            this pyramid of the space alone. Where most pyramids of a space learn little by themselves,
+            the supernet learns nothing without it. Defaults to None: no step.
 
     Raises:
-        ValueError: As :class:`ProxyTask`; or if ``num_batches`` is below 1.
+        ValueError: As :class:`ProxyTask`; or if ``num_batches`` is below 1, or ``warm_up`` lacks
+            something or its pyramid is not in the space.
     """
 
     not_compared = ('checkpoint',)  # the record knows it by its hash, wherever it is
 
     def __init__(self, cfg: Config, space: SearchSpace, metric: str = 'coco/bbox_mAP',
                  checkpoint: str | os.PathLike[str] | None = None, num_batches: int = 8,
-                 supernet: Mapping[str, Any] | None = None) -> None:
+                 supernet: Mapping[str, Any] | None = None,
+                 warm_up: Mapping[str, Any] | None = None) -> None:
         super().__init__(cfg, space, metric)
         check_whole_number('reward: num_batches', num_batches, 1)
         self.num_batches = num_batches
         self.checkpoint = checkpoint
         self.shared: Path | None = None  # file of what all trials read: weights, and images for norms
-        self.supernet_cfg = supernet_config(cfg, space, supernet or {})
+        self.supernet_cfg = supernet_config(cfg, space, supernet or {}, warm_up)
 
     @property
     def num_reports(self) -> int:

@@ -19,13 +19,14 @@ from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmnasfpn._checks import check_whole_number
 from mmnasfpn._files import write_text
 from mmnasfpn.checkpoints.fit import load_weights, state_dict_of, unwrapped
 from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
 from mmnasfpn.engine.hooks.resume import last_checkpoint
 from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.engine.run import train
-from mmnasfpn.genotypes import Genotype
+from mmnasfpn.genotypes import Genotype, get_genotype
 from mmnasfpn.registry import HOOKS
 from mmnasfpn.search.evaluation import cpu_seconds
 from mmnasfpn.search.processes import end_with_parent, kill_group, visible_gpus
@@ -47,14 +48,20 @@ class SampleGenotypeHook(Hook):
     Args:
         space (Mapping): Arguments of :class:`SearchSpace`.
         seed (int): Seed. Defaults to 0.
+        warm_up (Mapping | None): ``genotype``, a pyramid of the space, and ``steps``: for how many steps
+            it alone is trained first. Defaults to None: for none.
     """
 
-    def __init__(self, space: Mapping[str, Any], seed: int = 0) -> None:
+    def __init__(self, space: Mapping[str, Any], seed: int = 0,
+                 warm_up: Mapping[str, Any] | None = None) -> None:
         self.space = SearchSpace(**space)
         self.seed = seed
+        self.warm_up = warm_up
 
     def genotype(self, step: int) -> Genotype:
-        """Return the pyramid of a step."""
+        """Return the pyramid of a step, counted from 0."""
+        if self.warm_up is not None and step < self.warm_up['steps']:
+            return get_genotype(self.warm_up['genotype'])
         return self.space.sample(random.Random(f'{self.seed} {step}'))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -66,7 +73,8 @@ class SampleGenotypeHook(Hook):
         checkpoint['meta'][_TRAINED_FOR] = json.dumps(_trained_for(runner.cfg))
 
 
-def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any]) -> Config:
+def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any],
+                    warm_up: Mapping[str, Any] | None = None) -> Config:
     """Return the config that trains the supernet of a search.
 
     Args:
@@ -74,9 +82,11 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
         space (SearchSpace): What is searched.
         changes (Mapping): What else differs from that config, e.g.
             ``dict(train_cfg=dict(max_epochs=24))``.
+        warm_up (Mapping | None): As for :class:`SampleGenotypeHook`.
 
     Raises:
-        ValueError: If the model is to differ, or both epochs and steps are counted.
+        ValueError: If the model is to differ, or both epochs and steps are counted, or ``warm_up`` is
+            none.
     """
     cfg = copy.deepcopy(cfg)
     for key in ('search_space', 'reward', 'controller', 'num_trials'):
@@ -97,8 +107,10 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
     # What one genotype of many reaches is no reason to stop.
     hooks = [hook for hook in cfg.get('custom_hooks') or ()
              if not str(hook.get('type')).endswith(('DropBlockRampHook', 'EarlyStoppingHook'))]
-    cfg.custom_hooks = [*hooks, dict(type='mmdet.CheckInvalidLossHook', interval=50),
-                        dict(type=_HOOK, space=space.to_dict())]
+    sampling = dict(type=_HOOK, space=space.to_dict())
+    if warm_up is not None:
+        sampling['warm_up'] = _checked_warm_up(warm_up, space)
+    cfg.custom_hooks = [*hooks, dict(type='mmdet.CheckInvalidLossHook', interval=50), sampling]
     # A training that was killed goes on from what this leaves in the work dir.
     steps = (cfg.get('train_cfg') or {}).get('max_iters')
     cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'checkpoint': dict(
@@ -106,6 +118,17 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any])
         max_keep_ckpts=2)}
     cfg.find_unused_parameters = True  # norms of levels that a step does not use
     return cfg
+
+
+def _checked_warm_up(warm_up: Mapping[str, Any], space: SearchSpace) -> dict[str, Any]:
+    if set(warm_up) != {'genotype', 'steps'}:
+        raise ValueError(f'reward: warm_up has {", ".join(sorted(warm_up)) or "nothing"}, but must have '
+                         'genotype and steps')
+    check_whole_number('reward: warm_up.steps', warm_up['steps'], 1)
+    genotype = get_genotype(warm_up['genotype'])
+    if genotype not in space:
+        raise ValueError('reward: the genotype of warm_up is not in the space: give one that is')
+    return dict(genotype=genotype.to_dict(), steps=warm_up['steps'])
 
 
 def train_supernet(cfg: Config, work_dir: Path) -> tuple[Path, float]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hub import get_config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import HOOKS, MODELS, init_default_scope
 from torch import nn
 
 from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
 from mmnasfpn.engine.run import load_config
+from mmnasfpn.genotypes import get_genotype
 from mmnasfpn.search import SearchSpace
 from mmnasfpn.search.rewards import build_reward, with_genotype
 from mmnasfpn.search.shared_weights import first_batches
@@ -102,6 +103,25 @@ def test_the_pyramid_of_a_step_follows_from_the_seed_and_the_step():
     drawn = [hook.genotype(step) for step in range(20)]
     assert drawn == [SampleGenotypeHook(SPACE.to_dict()).genotype(step) for step in range(20)]
     assert len(set(drawn)) == 20 and drawn[0] != other.genotype(0)
+
+
+def test_the_first_steps_train_the_pyramid_of_the_warm_up_alone(trained):
+    cfg = supernet_config(trained[0], SPACE, {}, dict(genotype='nasfpn', steps=2))
+    hook = HOOKS.build(cfg.custom_hooks[-1])
+    plain = SampleGenotypeHook(SPACE.to_dict())
+    assert [hook.genotype(step) for step in range(2)] == [get_genotype('nasfpn')] * 2
+    assert [hook.genotype(step) for step in (2, 3)] == [plain.genotype(step) for step in (2, 3)]
+    assert build_reward(trained[0], SPACE).supernet_cfg.custom_hooks[-1].get('warm_up') is None
+
+
+@pytest.mark.parametrize(('warm_up', 'words'), [
+    (dict(genotype='nasfpn'), 'warm_up has genotype, but must have genotype and steps'),
+    (dict(genotype='nasfpn', steps=0), 'warm_up.steps is 0'),
+    (dict(genotype='fpn', steps=5), 'the genotype of warm_up is not in the space'),
+])
+def test_a_warm_up_that_is_none_is_refused(trained, warm_up, words):
+    with pytest.raises(ValueError, match=words):
+        build_reward(trained[0], SPACE, dict(type='SharedWeights', warm_up=warm_up))
 
 
 def test_a_supernet_is_trained_once_and_its_training_goes_on_where_it_stopped(trained, tmp_path):

@@ -7,10 +7,9 @@ _base_ = ['../_base_/retinanet-lite_mobilenetv2_nasfpnlite.py', '../_base_/shape
 # its FLOPs with any pyramid of this space.
 search_space = dict(
     min_level=3, max_level=6, num_intermediate=11,
-    intermediate_levels=[[4], [4, 5, 6], [4], [4, 5, 6], [4], [4, 5, 6], [4], [4, 5, 6], [4], [4, 5, 6],
+    intermediate_levels=[[4], [4, 5, 6], [4, 5, 6], [4], [4], [4, 5, 6], [4, 5, 6], [4], [4], [4, 5, 6],
                          [4]])
 reward = dict(type='ProxyTask', metric='coco/bbox_mAP')
-controller = dict(lr=0.006)  # of the search in docs/searches/nasfpn_lite; the default converges later
 num_trials = 80
 
 # As in retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py.

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmnasfpn.models.necks.base import build_conv
 from mmnasfpn.models.necks.drop_block import DropBlock
@@ -22,12 +22,14 @@ class MergingCellModule(BaseModule):
         level (int): Level of the map that the cell makes.
         op (str): ``'sum'`` or ``'gp'``.
         input_levels (Sequence[int]): Levels of the maps that it takes: two, or one for ``'sum'``.
+        conv (nn.Module | None): Convolution and normalisation, shared with others. Defaults to None: the
+            cell has its own.
     """
 
     def __init__(self, level: int, op: str, input_levels: Sequence[int], channels: int,
                  norm_cfg: Mapping[str, Any] | None, separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None, variant: str = 'authors',
-                 init_cfg: dict | None = None) -> None:
+                 conv: nn.Module | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.level = level
         self.op = op
@@ -35,8 +37,8 @@ class MergingCellModule(BaseModule):
         rules = get_variant(variant)
         self.merge = rules.merge_ops[op]
         self.upsampling_steps = max(0, *input_levels, level) - level if rules.is_aligned else 0
-        self.conv = build_conv(channels, channels, 3, norm_cfg, separable,
-                               bias_under_norm=rules.has_conv_bias)
+        self.conv = conv if conv is not None else build_conv(
+            channels, channels, 3, norm_cfg, separable, bias_under_norm=rules.has_conv_bias)
         self.drop_block = None if dropblock_cfg is None else DropBlock(**dropblock_cfg)
 
     def forward(self, inputs: Sequence[Tensor], loose_ends: Sequence[Tensor] = ()) -> Tensor:

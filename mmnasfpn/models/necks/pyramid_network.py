@@ -21,6 +21,8 @@ class PyramidNetwork(BaseModule):
 
     Args:
         channels (int): Channels of every map, the feature dimension.
+        convs (Sequence[nn.Module] | None): The convolution of each cell, shared with other networks.
+            Defaults to None: the cells have their own.
 
     Raises:
         GenotypeError: If ``genotype`` is not one.
@@ -29,18 +31,20 @@ class PyramidNetwork(BaseModule):
     def __init__(self, genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str],
                  channels: int, norm_cfg: Mapping[str, Any] | None, separable: bool = False,
                  dropblock_cfg: Mapping[str, Any] | None = None, variant: str = 'authors',
-                 memory_efficient_pooling: bool | None = None, init_cfg: dict | None = None) -> None:
+                 memory_efficient_pooling: bool | None = None,
+                 convs: Sequence[nn.Module] | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.genotype = get_genotype(genotype)
         rules = get_variant(variant)
         self._resample = rules.resample
         self.memory_efficient_pooling = memory_efficient_pooling
         self._steps = schedule(self.genotype, rules.is_aligned)
+        no_convs: list[nn.Module | None] = [None] * len(self.genotype.cells)
         self.cells = nn.ModuleList(
             MergingCellModule(cell.level, cell.op,
                               [self.genotype.node_levels[node] for node in cell.inputs],
-                              channels, norm_cfg, separable, dropblock_cfg, variant)
-            for cell in self.genotype.cells)
+                              channels, norm_cfg, separable, dropblock_cfg, variant, conv)
+            for cell, conv in zip(self.genotype.cells, convs or no_convs, strict=True))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Run the cells.

@@ -3,7 +3,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from mmcv.cnn import DepthwiseSeparableConvModule
 from torch import Tensor, nn
 
@@ -42,10 +41,6 @@ class SuperNASFPN(NASFPN):
             raise ValueError('a supernet takes no dropblock_cfg: no pyramid has its weights to itself')
         self.cell_levels = tuple(map(tuple, cell_levels))
         separable = kwargs.get('separable', False)
-        self._network_options = dict(
-            channels=self.out_channels, norm_cfg=None, separable=separable,
-            variant=self.variant,
-            memory_efficient_pooling=self.memory_efficient_pooling)
         conv_options = dict(norm_cfg=kwargs.get('norm_cfg', AUTHORS_NORM_CFG), separable=separable,
                             bias_under_norm=get_variant(self.variant).has_conv_bias)
         # By stack and cell.
@@ -65,15 +60,14 @@ class SuperNASFPN(NASFPN):
         """
         genotype = get_genotype(genotype)
         self._check(genotype)
-        with torch.device('meta'):  # their own convolutions are not used
-            networks = [PyramidNetwork(genotype, **self._network_options)
-                        for _ in range(self.stack_times)]
-        for network, convs in zip(networks, self.convs, strict=True):
-            for cell, conv in zip(_list(network.cells), _list(convs), strict=True):
-                cell.conv = conv
+        for convs in self.convs:
+            for cell, conv in zip(genotype.cells, _list(convs), strict=True):
                 conv.level = cell.level
         self.genotype = genotype
-        self.pyramids: Any = networks  # a list: no modules of this one
+        self.pyramids: Any = [  # a list: no modules of this one
+            PyramidNetwork(genotype, self.out_channels, norm_cfg=None, variant=self.variant,
+                           memory_efficient_pooling=self.memory_efficient_pooling, convs=_list(convs))
+            for convs in self.convs]
         self.train(self.training)
 
     def copy_weights_to(self, neck: NASFPN) -> None:
