@@ -55,8 +55,8 @@ class SharedWeights(ProxyTask):
         supernet (Mapping): What the training of the supernet has different from the config, e.g.
             ``dict(train_cfg=dict(max_epochs=24))``. Defaults to nothing.
         warm_up (Mapping | None): ``dict(genotype=NAME_OR_FILE, steps=300)``: in the first steps train
-            this pyramid of the space alone. Where most pyramids of a space learn little by themselves,
-            the supernet learns nothing without it. Defaults to None: no step.
+            this pyramid of the space alone, which teaches backbone and head faster. Defaults to None:
+            no step.
 
     Raises:
         ValueError: As :class:`ProxyTask`; or if ``num_batches`` is below 1, or ``warm_up`` lacks

@@ -2,8 +2,7 @@
 # trained once, then a trial only evaluates.
 _base_ = './retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_5e_shapes.py'
 
-# docs/searches/nasfpn_lite/by_hand.json. Most pyramids of 15 cells learn little by themselves, and a
-# supernet that draws among them from the first step on learns nothing.
+# docs/searches/nasfpn_lite/by_hand.json. A supernet that has trained it alone at first learns faster.
 by_hand = dict(min_level=3, max_level=6, cells=[
     dict(level=level, op=op, inputs=inputs, is_output=index > 10)
     for index, (level, op, inputs) in enumerate([
@@ -24,6 +23,6 @@ reward = dict(
             dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=7200, eta_min=3e-5)]))
 num_trials = 200
 
-# An image has a few shapes: fewer detections take a third of the time. One stack in place of three: with
-# shared weights, 45 cells are hard to train.
+# An image has a few shapes: fewer detections take a third of the time. One stack in place of three: a
+# supernet of 45 cells in a row learned nothing in 2,500 steps.
 model = dict(neck=dict(stack_times=1), test_cfg=dict(nms_pre=100, max_per_img=30))
