@@ -85,8 +85,8 @@ def supernet_config(cfg: Config, space: SearchSpace, changes: Mapping[str, Any],
         warm_up (Mapping | None): As for :class:`SampleGenotypeHook`.
 
     Raises:
-        ValueError: If the model is to differ, or both epochs and steps are counted, or ``warm_up`` is
-            none.
+        ValueError: If the model is to differ, or both epochs and steps are counted, or ``warm_up``
+            does not fit.
     """
     cfg = copy.deepcopy(cfg)
     for key in ('search_space', 'reward', 'controller', 'num_trials'):
