@@ -107,7 +107,8 @@ def test_checkpoints_of_earlier_versions_are_cut_to_their_first_exit(name, files
 
 
 def test_a_search_begun_by_an_earlier_version_goes_on_with_the_same_draws(files, monkeypatch):
-    expected = json.loads((DATA / 'search.json').read_text())
+    # The later ones depended on how a CPU rounds float32, in which the controller computed then.
+    expected = json.loads((DATA / 'search.json').read_text())[:10]
     monkeypatch.chdir(files)
     with contextlib.closing(sqlite3.connect('search/search.db')) as database:
         assert database.execute('SELECT count(*) FROM trials').fetchone() == (8,)

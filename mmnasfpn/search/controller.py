@@ -29,6 +29,9 @@ class Controller(nn.Module):
     The LSTM's input is the last decision. Options that are no longer left are masked: the first input
     at the second one, and the levels of earlier outputs. The softmaxes start uniform.
 
+    It computes in float64: CPUs round differently, and learning amplifies that, so that in float32 a
+    search would soon draw other genotypes on another CPU.
+
     Args:
         space (SearchSpace): What to decide.
         hidden_size (int): Size of the LSTM's state and of its inputs. Defaults to 100, as in Zoph and
@@ -57,6 +60,7 @@ class Controller(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(hidden_size, len(options)) for options in self._options)
         for parameter in self.heads.parameters():
             nn.init.zeros_(parameter)
+        self.double()
 
     def forward(self, actions: Tensor | None = None, batch_size: int = 1,
                 generator: torch.Generator | None = None,
@@ -90,7 +94,8 @@ class Controller(nn.Module):
             # An action counts the options that are left.
             place = (~masked).cumsum(dim=1) - 1  # (B, K)
             if actions is None and index not in fixed:
-                choice = torch.multinomial(log_softmax.exp(), 1, generator=generator)  # (B, 1)
+                choice = torch.multinomial(  # (B, 1)
+                    log_softmax.exp().float(), 1, generator=generator)
             else:
                 action = fixed[index] if actions is None else actions[:, index, None]  # (B, 1)
                 choice = (~masked & (place == action)).int().argmax(dim=1, keepdim=True)

@@ -28,7 +28,7 @@ from mmnasfpn.search.trials import distributions, draw_number, has_all
 _POLICY = 'mmnasfpn:policy'
 #: System attribute of a trial: the actions that were fixed when the controller drew the others, by name.
 _FIXED = 'mmnasfpn:fixed'
-#: Values of larger magnitude are not learned from: float32 does not hold their squares.
+#: Values of larger magnitude are not learned from: they would drown all others.
 _LARGEST_VALUE = 1e18
 
 #: Held by what learns, draws, or changes the number of threads, which is one for the whole process.
@@ -283,7 +283,7 @@ class ControllerSampler(BaseSampler):
 
     def _advantages(self, batch: Sequence[FrozenTrial], direction: StudyDirection) -> Tensor:
         """Return the advantages of a batch, (B,), and move the baseline on."""
-        rewards = torch.tensor([trial.value for trial in batch])
+        rewards = torch.tensor([trial.value for trial in batch], dtype=torch.float64)
         if direction is StudyDirection.MINIMIZE:
             rewards = -rewards
         if self.baseline is None:
@@ -298,7 +298,7 @@ class ControllerSampler(BaseSampler):
         Computed here, not when drawn, so that a controller that is rebuilt from the record gets the
         same to the last bit.
         """
-        scores = torch.empty(actions.shape)
+        scores = torch.empty(actions.shape, dtype=torch.float64)
         for policy in set(policies):
             rows = torch.tensor([row == policy for row in policies])
             with torch.no_grad():

@@ -28,7 +28,7 @@ def test_probabilities_of_all_genotypes_add_up_to_one():
         *(range(decision.num_actions) for decision in SMALL.decisions))))
     with torch.no_grad():
         decided = random_controller(SMALL)(actions)
-    assert decided.log_probs.double().sum(dim=1).exp().sum().item() == pytest.approx(1, abs=1e-4)
+    assert decided.log_probs.sum(dim=1).exp().sum().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_draws_follow_the_probabilities():
@@ -39,7 +39,7 @@ def test_draws_follow_the_probabilities():
     rows, counts = drawn.actions.unique(dim=0, return_counts=True)
     with torch.no_grad():
         expected = controller(rows).log_probs.sum(dim=1).exp()
-    assert torch.allclose(counts / 20_000, expected, atol=0.015)
+    assert torch.allclose(counts.double() / 20_000, expected, atol=0.015)
 
 
 @pytest.mark.parametrize('space', SPACES, ids=repr)
@@ -71,7 +71,7 @@ def test_what_is_drawn_beside_fixed_actions_is_drawn_as_it_is_scored(space):
 @pytest.mark.parametrize('space', SPACES, ids=repr)
 def test_it_starts_uniform_over_what_is_left(space):
     decided = Controller(space)(batch_size=8)
-    counts = torch.tensor([float(decision.num_actions) for decision in space.decisions])
+    counts = torch.tensor([decision.num_actions for decision in space.decisions]).double()
     assert torch.allclose(decided.log_probs, -counts.log().expand(8, -1), atol=1e-6)
     assert torch.allclose(decided.entropies, counts.log().expand(8, -1), atol=1e-5)
 
