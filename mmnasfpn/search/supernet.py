@@ -126,8 +126,10 @@ def _checked_warm_up(warm_up: Mapping[str, Any], space: SearchSpace) -> dict[str
                          'genotype and steps')
     check_whole_number('reward: warm_up.steps', warm_up['steps'], 1)
     genotype = get_genotype(warm_up['genotype'])
-    if genotype not in space:
-        raise ValueError('reward: the genotype of warm_up is not in the space: give one that is')
+    try:
+        space.encode(genotype)
+    except ValueError as error:
+        raise ValueError(f'reward: warm_up: {error}') from None
     return dict(genotype=genotype.to_dict(), steps=warm_up['steps'])
 
 

@@ -21,6 +21,7 @@ FOLDER = REPO / 'configs/nasfpn/search'
 CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
 PROXIES = [name for name in CONFIGS if name != 'match.py']
 LITE = 'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_5e_shapes.py'
+LITE_SHARED = 'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_shared-weights_shapes.py'
 COCO = 'retinanet_r10_nasfpn-3x256_crop512-10e_coco.py'
 
 
@@ -96,6 +97,12 @@ def test_lite_models_with_any_genotype_of_its_space_are_near_the_papers_flops(na
         changed = copy.deepcopy(cfg)
         changed.model.neck.genotype = extreme.to_dict()
         assert count_complexity(changed, (320, 320), 90).flops == pytest.approx(paper, rel=0.10)
+
+
+def test_the_lite_supernet_warms_up_on_the_genotype_made_by_hand():
+    path = REPO / 'docs/searches/nasfpn_lite/by_hand.json'
+    cfg = load_config(str(FOLDER / LITE_SHARED))
+    assert get_genotype(cfg.reward.warm_up.genotype) == get_genotype(path)
 
 
 def test_the_match_looks_for_the_published_genotype():

@@ -117,7 +117,7 @@ def test_the_first_steps_train_the_pyramid_of_the_warm_up_alone(trained):
 @pytest.mark.parametrize(('warm_up', 'words'), [
     (dict(genotype='nasfpn'), 'warm_up has genotype, but must have genotype and steps'),
     (dict(genotype='nasfpn', steps=0), 'warm_up.steps is 0'),
-    (dict(genotype='fpn', steps=5), 'the genotype of warm_up is not in the space'),
+    (dict(genotype='fpn', steps=5), 'warm_up: the genotype is not in the space: its number of cells'),
 ])
 def test_a_warm_up_that_is_none_is_refused(trained, warm_up, words):
     with pytest.raises(ValueError, match=words):
@@ -200,6 +200,7 @@ def test_a_search_evaluates_with_the_weights_of_its_supernet(trained, tmp_path, 
 
 def test_a_record_of_another_supernet_is_refused(trained, tmp_path):
     reward = build_reward(trained[0], SPACE)
+    reward.checkpoint = trained[1].checkpoint
     with pytest.raises(CheckpointError, match="another supernet, abc, than .*: give its file"):
         reward.prepare(tmp_path, 'abc')
     reward.checkpoint = None
