@@ -48,14 +48,13 @@ def slim_checkpoint(cfg: Config, checkpoint: str | os.PathLike[str], exit_stack:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     state_dict = state_dict_of(loaded)
     load_weights(MODELS.build(cfg.model), state_dict)
-    state_dict = slim_state_dict(state_dict, exit_stack)
     plain = MODELS.build(plain_cfg.model)
-    plain.load_state_dict(state_dict)
+    plain.load_state_dict(slim_state_dict(state_dict, exit_stack))
     meta = loaded.get('meta', {})
     kept = {key: meta[key] for key in ('dataset_meta', 'epoch', 'iter') if key in meta}
     if config_out is not None:
         write_text(Path(config_out), plain_cfg.pretty_text)
-    save_checkpoint(dict(meta=kept, state_dict=state_dict), out)
+    save_checkpoint(dict(meta=kept, state_dict=plain.state_dict()), out)
     parameters = sum(p.numel() for p in plain.parameters())
     return (f'{out}: {parameters / 1e6:.2f} M parameters, the plain detector of exit {exit_stack}: for '
             f'the config with model.neck.stack_times={exit_stack}')

@@ -1,4 +1,5 @@
 """Refuse a checkpoint that does not fit the model, which MMEngine only warns of."""
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets.annotations import show_names
+from mmnasfpn.genotypes import GenotypeError
 from mmnasfpn.models.detectors import current_name, is_of_an_exit
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
@@ -107,7 +109,11 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(state_dict, dict) or not all(
             isinstance(name, str) and isinstance(value, Tensor) for name, value in state_dict.items()):
         raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
-    return {current_name(name.removeprefix('module.')): value for name, value in state_dict.items()}
+    result = OrderedDict((current_name(name.removeprefix('module.')), value)
+                         for name, value in state_dict.items())
+    vars(result)['_metadata'] = {name.removeprefix('module.'): noted
+                                 for name, noted in _metadata(state_dict).items()}
+    return result
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -159,6 +165,10 @@ def check_neck(model: nn.Module, state_dict: Mapping[str, Tensor], is_required: 
     ours = {f'neck.{name}': value for name, value in neck.state_dict().items()}
     if problems := differences(ours, theirs):
         raise CheckpointError(f'the checkpoint {problems}: {_neck_hint(neck, theirs)}')
+    try:
+        neck.check_trained_genotype(_metadata(state_dict).get('neck', {}).get('genotype'))
+    except GenotypeError as error:
+        raise CheckpointError(f'the checkpoint does not fit: {error}') from None
 
 
 def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
@@ -173,6 +183,11 @@ def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str
                  if name in theirs and theirs[name].shape != value.shape]:
         problems.append(f'has {len(other)} weights of other shapes ({"; ".join(other[:3])})')
     return ' and '.join(problems)
+
+
+def _metadata(state_dict: Mapping[str, Tensor]) -> Mapping[str, Mapping[str, Any]]:
+    """Return what modules noted beside their weights, by their names."""
+    return getattr(state_dict, '_metadata', {})
 
 
 def _without_counters(names: Iterable[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """A checkpoint that does not fit is refused before anything runs; nothing is written then."""
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -7,11 +8,14 @@ import torch
 from mmdet.apis import DetInferencer
 from mmdet.models import necks as mmdet_necks
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner.checkpoint import get_state_dict, load_state_dict, weights_to_cpu
+from mmengine.runner.checkpoint import save_checkpoint as save_by_mmengine
 
-from mmnasfpn.checkpoints.fit import CheckpointFitHook, check_neck, load_weights
-from mmnasfpn.checkpoints.safe import CheckpointError
+from mmnasfpn.checkpoints.fit import CheckpointFitHook, check_neck, load_weights, state_dict_of
+from mmnasfpn.checkpoints.safe import CheckpointError, load_checkpoint
 from mmnasfpn.engine.run import evaluate as run_test
 from mmnasfpn.engine.run import load_config, train
+from mmnasfpn.genotypes import get_genotype
 from tests.conftest import REPO, run_python
 from tests.test_checkpoints.test_safe import Calls, make_file
 
@@ -66,6 +70,10 @@ WRONG = {
     'another dimension': (lambda config: build(config, {
         'model.neck.out_channels': 16, 'model.bbox_head.in_channels': 16}).state_dict(),
         r'has \d+ weights of other shapes .*is \(16, .*but \(8, '),
+    'another genotype of as many cells': (
+        lambda config: build(config, {'model.neck.genotype': 'nasfpn_shapes'}).state_dict(),
+        r"trained with the genotype 'nasfpn_shapes', but the neck has the genotype 'nasfpn': make "
+        r'model\.neck\.genotype agree'),
     "MMDetection's neck": (with_mmdets_neck, r'own NASFPN: convert it .*--from mmdet'),
 }
 
@@ -92,6 +100,28 @@ def test_a_model_is_tested_and_resumed_with_all_of_its_weights(tiny_config):
                              if name != 'backbone.conv1.weight'})
     with pytest.raises(CheckpointError, match=r'(?s)other shapes.*retina_cls\.bias.*\[3\].*\[27\]'):
         load_weights(model, {**state_dict, 'bbox_head.retina_cls.bias': torch.ones(3)})
+
+
+def test_checkpoints_know_their_genotype_whoever_saves_and_loads_them(tiny_config, tmp_path):
+    model = build(tiny_config)
+    other = build(tiny_config, {'model.neck.genotype': 'nasfpn_shapes'})
+    save_by_mmengine(dict(state_dict=weights_to_cpu(get_state_dict(other))), str(tmp_path / 'x.pth'))
+    checkpoint = load_checkpoint(tmp_path / 'x.pth')
+    for load in (model.load_state_dict, partial(load_state_dict, model), partial(load_weights, model),
+                 lambda weights: load_weights(model, state_dict_of(dict(state_dict=weights)))):
+        with pytest.raises(ValueError, match="'nasfpn_shapes', but the neck has the genotype 'nasfpn'"):
+            load(checkpoint['state_dict'])
+    load_weights(model, dict(checkpoint['state_dict']))  # without what was noted
+    load_weights(other, checkpoint['state_dict'])
+
+
+def test_a_genotype_without_a_name_is_shown_by_its_cells(tiny_config):
+    weights = build(tiny_config).state_dict()
+    cells = [cell.to_dict() for cell in get_genotype('nasfpn').cells]
+    cells[0]['op'] = 'sum'
+    model = build(tiny_config, {'model.neck.genotype': dict(min_level=3, max_level=7, cells=cells)})
+    with pytest.raises(CheckpointError, match=r'has a genotype of 7 cells \(sum of 1 and 3 at P4'):
+        load_weights(model, weights)
 
 
 def test_fine_tuning_may_change_the_head_or_bring_a_backbone_alone(tiny_config):

@@ -186,7 +186,7 @@ def test_equal_levels_in_gp_take_the_first_input_as_the_coarse_one():
         return NASFPN([4, 4, 4], 4, 3, 1, genotype=Genotype(cells, 0, 2)).eval()
 
     one, other = neck((1, 3)), neck((3, 1))
-    other.load_state_dict(randomize(one).state_dict())
+    other.load_state_dict(dict(randomize(one).state_dict()))
     maps = make_inputs([4, 4, 4], 8, 8)
     assert not torch.allclose(one(maps)[1], other(maps)[1])
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_mapping, check_whole_number
-from mmnasfpn.genotypes import Genotype, get_genotype
+from mmnasfpn.genotypes import GENOTYPES, Genotype, GenotypeError, get_genotype
 from mmnasfpn.models.activation_checkpointing import checkpoint_activations
 from mmnasfpn.models.necks.base import AUTHORS_NORM_CFG, XAVIER_INIT_CFG, PyramidNeck, build_conv
 from mmnasfpn.models.necks.pyramid_network import PyramidNetwork
@@ -106,6 +106,26 @@ class NASFPN(PyramidNeck):
             PyramidNetwork(self.genotype, out_channels, norm_cfg, separable, dropblock_cfg, variant,
                            memory_efficient_pooling)
             for _ in range(stack_times))
+        self.register_state_dict_post_hook(_note_genotype)
+        self.register_load_state_dict_pre_hook(_check_genotype)
+
+    def check_trained_genotype(self, trained: Mapping[str, Any] | None) -> None:
+        """Check that weights were trained with this genotype: those of others may have the same shapes.
+
+        Args:
+            trained (Mapping | None): The genotype that they were trained with, which ``state_dict()``
+                notes in its metadata; None where that is not known.
+
+        Raises:
+            GenotypeError: If it is another one; says which.
+        """
+        if trained is None or get_genotype(trained) == self.genotype:
+            return
+        theirs, ours = _name_of(get_genotype(trained)), _name_of(self.genotype)
+        raise GenotypeError(
+            f'the weights were trained with {theirs}, but the neck has {ours}: make model.neck.genotype '
+            'agree. To train with another genotype, begin with no more than their backbone: '
+            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')")
 
     def forward(self, inputs: Sequence[Tensor], first: int = 0,
                 last: int | None = None) -> tuple[Tensor, ...]:
@@ -153,3 +173,25 @@ class NASFPN(PyramidNeck):
             # (N, C, H, W) -> (N, C, ~H/2, ~W/2)
             maps.append(self._coarser(conv(maps[-1]), self.memory_efficient_pooling))
         return tuple(maps)
+
+
+def _note_genotype(neck: NASFPN, state_dict: Mapping[str, Tensor], prefix: str,
+                   local_metadata: dict[str, Any]) -> None:
+    """Note the genotype in the metadata of ``state_dict()``, which a checkpoint keeps."""
+    local_metadata['genotype'] = neck.genotype.to_dict()
+
+
+def _check_genotype(neck: NASFPN, state_dict: Mapping[str, Tensor], prefix: str,
+                    local_metadata: Mapping[str, Any], *_: Any) -> None:
+    """Check the genotype that was noted, before weights are loaded."""
+    neck.check_trained_genotype(local_metadata.get('genotype'))
+
+
+def _name_of(genotype: Genotype) -> str:
+    """Return the name of a genotype, or else its first cells."""
+    for name, known in GENOTYPES.items():
+        if known == genotype:
+            return f'the genotype {name!r}'
+    cells = ', '.join(f'{cell.op} of {" and ".join(map(str, cell.inputs))} at P{cell.level}'
+                      for cell in genotype.cells[:3])
+    return f'a genotype of {len(genotype.cells)} cells ({cells}, ...)'
