@@ -16,6 +16,8 @@ from mmengine.registry import HOOKS, MODELS, init_default_scope
 from mmengine.runner import load_checkpoint
 
 import mmnasfpn  # noqa: F401
+from mmnasfpn.checkpoints.fit import load_weights, state_dict_of
+from mmnasfpn.checkpoints.safe import CheckpointError
 from tests.conftest import REPO, run_tool_here
 
 DATA = REPO / 'tests/data/made_earlier'
@@ -40,7 +42,9 @@ def configs(files):
     init_default_scope('mmdet')
     texts = {name: torch.load(files / f'{name}.pth', weights_only=False)['meta'].get('cfg')
              or (files / f'{name}.py').read_text() for name in NAMES}
-    return {name: Config.fromstring(text, '.py') for name, text in texts.items()}
+    # The name nasfpn_lite meant another genotype then.
+    return {name: Config.fromstring(text.replace("'nasfpn_lite'", "'nasfpn_lite_0'"), '.py')
+            for name, text in texts.items()}
 
 
 def build(cfg):
@@ -104,6 +108,15 @@ def test_checkpoints_of_earlier_versions_are_cut_to_their_first_exit(name, files
     plain = build(cfg)
     load_strictly(plain, tmp_path / 'plain.pth')
     check_outputs(plain, name, exit_stack)
+
+
+@pytest.mark.parametrize('name', [name for name in NAMES if name.endswith('lite')])
+def test_what_a_name_of_a_genotype_meant_earlier_is_refused_by_its_name_now(name, files, configs):
+    checkpoint = torch.load(files / f'{name}.pth', weights_only=False)
+    cfg = copy.deepcopy(configs[name])
+    cfg.model.neck.genotype = 'nasfpn_lite'
+    with pytest.raises(CheckpointError, match="genotype 'nasfpn_lite_0', but .*'nasfpn_lite'"):
+        load_weights(build(cfg), state_dict_of(checkpoint))
 
 
 def test_a_search_begun_by_an_earlier_version_goes_on_with_the_same_draws(files, monkeypatch):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.datasets.annotations import show_names
-from mmnasfpn.genotypes import GenotypeError
+from mmnasfpn.genotypes import EARLIER_NAMES, GENOTYPES, GenotypeError
 from mmnasfpn.models.detectors import current_name, is_of_an_exit
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import HOOKS
@@ -111,9 +111,19 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         raise CheckpointError('the checkpoint has no weights by name (state_dict): give one of a model')
     result = OrderedDict((current_name(name.removeprefix('module.')), value)
                          for name, value in state_dict.items())
-    vars(result)['_metadata'] = {name.removeprefix('module.'): noted
-                                 for name, noted in _metadata(state_dict).items()}
+    noted = {name.removeprefix('module.'): notes for name, notes in _metadata(state_dict).items()}
+    noted['neck'] = {'genotype': _earlier_genotype(checkpoint), **noted.get('neck', {})}
+    vars(result)['_metadata'] = noted
     return result
+
+
+def _earlier_genotype(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the genotype of a checkpoint that does not note it, where its config's name has changed."""
+    cfg = (checkpoint.get('meta') or {}).get('cfg')
+    for name, earlier in EARLIER_NAMES.items():
+        if isinstance(cfg, str) and f"genotype='{name}'" in cfg:
+            return GENOTYPES[earlier].to_dict()
+    return None
 
 
 def load_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:

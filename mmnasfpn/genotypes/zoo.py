@@ -75,9 +75,27 @@ NASFPN_6_LEVELS = Genotype((
 ), min_level=2, max_level=7)
 
 #: Ours, not the paper's: the 15 cells that the paper found for NAS-FPNLite (section 4.3) are not
-#: published. These are the best of a search of ours in its space, on generated shapes; its record is
-#: in docs/searches/nasfpn_lite.
+#: published. These are of a search of ours in its space, on generated shapes.
 NASFPN_LITE = Genotype((
+    MergingCell(4, 'gp', (0, 1)),  # 4
+    MergingCell(5, 'gp', (0, 4)),  # 5
+    MergingCell(4, 'sum', (3, 1)),  # 6
+    MergingCell(4, 'sum', (2, 4)),  # 7
+    MergingCell(4, 'gp', (0, 7)),  # 8
+    MergingCell(4, 'sum', (6, 0)),  # 9
+    MergingCell(5, 'sum', (3, 8)),  # 10
+    MergingCell(4, 'gp', (9, 7)),  # 11
+    MergingCell(4, 'sum', (3, 7)),  # 12
+    MergingCell(5, 'sum', (8, 10)),  # 13
+    MergingCell(4, 'gp', (12, 6)),  # 14
+    MergingCell(4, 'sum', (8, 0), is_output=True),  # 15
+    MergingCell(5, 'gp', (0, 1), is_output=True),  # 16
+    MergingCell(6, 'gp', (7, 15), is_output=True),  # 17
+    MergingCell(3, 'sum', (6, 0), is_output=True),  # 18
+), min_level=3, max_level=6)
+
+#: What nasfpn_lite was before, of a smaller search: for checkpoints that were trained with it.
+NASFPN_LITE_0 = Genotype((
     MergingCell(4, 'gp', (0, 3)),  # 4
     MergingCell(6, 'sum', (3, 4)),  # 5
     MergingCell(4, 'gp', (1, 0)),  # 6
@@ -109,7 +127,7 @@ NASFPN_SHAPES = Genotype((
 #: Genotypes that :func:`get_genotype` knows by name.
 GENOTYPES: dict[str, Genotype] = dict(
     nasfpn=NASFPN, fpn=FPN, pafpn=PAFPN, nasfpn_lite=NASFPN_LITE, nasfpn_shapes=NASFPN_SHAPES,
-    nasfpn_3_levels=NASFPN_3_LEVELS, nasfpn_4_levels=NASFPN_4_LEVELS,
+    nasfpn_lite_0=NASFPN_LITE_0, nasfpn_3_levels=NASFPN_3_LEVELS, nasfpn_4_levels=NASFPN_4_LEVELS,
     nasfpn_6_levels=NASFPN_6_LEVELS)
 
 #: Where each comes from: a publication, what it is derived from, or, as a path in the repository, the
@@ -118,11 +136,15 @@ SOURCES: dict[str, str] = dict(
     nasfpn='the NAS-FPN paper, CVPR 2019, Figures 6 and 7f',
     fpn='Lin et al., CVPR 2017; the NAS-FPN paper, Figure 7a',
     pafpn='Liu et al., CVPR 2018',
-    nasfpn_lite='docs/searches/nasfpn_lite/top.json',
+    nasfpn_lite='docs/searches/nasfpn_lite/found.json',
     nasfpn_shapes='docs/searches/shapes/found.json',
+    nasfpn_lite_0='docs/searches/nasfpn_lite/top.json',
     nasfpn_3_levels='derived from nasfpn',
     nasfpn_4_levels='derived from nasfpn',
     nasfpn_6_levels='derived from nasfpn')
+
+#: What names meant to earlier versions, whose checkpoints do not note their genotypes.
+EARLIER_NAMES: dict[str, str] = dict(nasfpn_lite='nasfpn_lite_0')
 
 
 def get_genotype(genotype: Genotype | Mapping[str, Any] | str | os.PathLike[str]) -> Genotype:
