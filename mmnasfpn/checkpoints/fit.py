@@ -113,7 +113,7 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
                          for name, value in state_dict.items())
     noted = {name.removeprefix('module.'): notes for name, notes in _metadata(state_dict).items()}
     noted['neck'] = {'genotype': _earlier_genotype(checkpoint), **noted.get('neck', {})}
-    vars(result)['_metadata'] = noted
+    vars(result)['_metadata'] = noted  # where load_state_dict looks for it
     return result
 
 

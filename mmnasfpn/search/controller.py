@@ -94,8 +94,9 @@ class Controller(nn.Module):
             # An action counts the options that are left.
             place = (~masked).cumsum(dim=1) - 1  # (B, K)
             if actions is None and index not in fixed:
-                choice = torch.multinomial(  # (B, 1)
-                    log_softmax.exp().float(), 1, generator=generator)
+                # In float32, as earlier versions drew.
+                probabilities = log_softmax.exp().float()
+                choice = torch.multinomial(probabilities, 1, generator=generator)  # (B, 1)
             else:
                 action = fixed[index] if actions is None else actions[:, index, None]  # (B, 1)
                 choice = (~masked & (place == action)).int().argmax(dim=1, keepdim=True)
