@@ -13,6 +13,7 @@ from mmnasfpn.benchmark.seeds import (
     Run,
     RunError,
     draw_seeds,
+    draw_tradeoff,
     read_seeds,
     show_progress,
     to_markdown,
@@ -38,11 +39,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('configs', nargs='+', help="paths of the configs, of different names, or the "
                                                    "file's names of some of ours")
     parser.add_argument('--genotypes', nargs='+', default=[], metavar='GENOTYPE',
-                        help='train the config, a single one, with each of these: names or .json files')
+                        help='train the first config with each of these in place of its own: names or '
+                             '.json files')
     parser.add_argument('--random-genotypes', type=whole_number(0), default=0, metavar='N',
                         help='and with as many random ones (%(default)s)')
     parser.add_argument('--space', metavar='CONFIG',
-                        help="config whose search space the random ones are of (the config's own)")
+                        help="config whose search space the random ones are of (the first config's own)")
     parser.add_argument('--seeds', type=whole_number(0, MAX_NUMPY_SEED), nargs='+',
                         default=[0, 1, 2, 3, 4], help='(0 1 2 3 4)')
     parser.add_argument('--work-dir', default='work_dirs/seeds', type=output_folder,
@@ -64,6 +66,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--part', metavar='NAME', help=f'of the marks ({SEEDS_PART}; with genotypes, '
                                                        f'{GENOTYPES_PART})')
     parser.add_argument('--picture', type=output_file('.png'), metavar='FILE', help='draw the runs')
+    parser.add_argument('--tradeoff', type=output_file('.png'), metavar='FILE',
+                        help='draw the APs over the latencies; with --costs')
     args = parser.parse_args()
     args.configs = [find_config(config) for config in args.configs]
     by_name(parser, 'configs', args.configs)
@@ -73,6 +77,8 @@ def parse_args() -> argparse.Namespace:
     args.baseline = args.baseline and Path(args.baseline).stem
     if len(set(args.seeds)) < len(args.seeds):
         parser.error('--seeds must be different numbers')
+    if args.tradeoff and not args.costs:
+        parser.error('--tradeoff needs the size of an image: --costs ROWS COLUMNS')
     args.overrides = None
     has_genotypes = bool(args.genotypes or args.random_genotypes)
     args.part = args.part or (GENOTYPES_PART if has_genotypes else SEEDS_PART)
@@ -82,6 +88,7 @@ def parse_args() -> argparse.Namespace:
             check_markdown(args.markdown, args.part)
         if has_genotypes:
             args.configs = with_genotypes(args)
+            by_name(parser, 'configs and --genotypes', args.configs)
     except (ValueError, argparse.ArgumentError) as error:  # GenotypeError is a ValueError
         parser.error(str(error))
     names = [Path(config).stem for config in args.configs]
@@ -91,16 +98,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def with_genotypes(args: argparse.Namespace) -> list[str]:
-    """Write a child of the config for each genotype, and return their paths."""
-    if len(args.configs) > 1:
-        raise ValueError('--genotypes and --random-genotypes go with a single config')
+    """Write a child of the first config for each genotype, and return their paths, then the others."""
+    first, *others = args.configs
     genotypes = {name: get_genotype(genotype) for name, genotype in args.genotypes.items()}
     if args.random_genotypes:
         with needs_extra('search', 'filelock', 'optuna', 'sqlalchemy'):
             from mmnasfpn.search.run import space_of
-        space = space_of(load_config(args.space or args.configs[0]))
+        space = space_of(load_config(args.space or first))
         genotypes |= space.random_genotypes(args.random_genotypes)
-    return write_children(args.configs[0], genotypes, args.work_dir / 'configs')
+    return write_children(first, genotypes, args.work_dir / 'configs') + others
 
 
 def main() -> None:
@@ -114,6 +120,8 @@ def main() -> None:
         costs = measure_costs(args.configs, tuple(args.costs), cfg_options=args.overrides)
     data = [{**asdict(run), **(asdict(costs[run.config]) if costs else {})} for run in runs]
     give_table(args, to_markdown(runs, costs, args.baseline), data, args.part, partial(draw_seeds, runs))
+    if args.tradeoff and costs:
+        draw_tradeoff(runs, costs, args.tradeoff)
     if any(run.ap is None for run in runs):
         raise RunError('some runs failed; the same command tries them again')
 

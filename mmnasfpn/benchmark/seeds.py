@@ -1,4 +1,5 @@
 """How much a result depends on the seed: the same training, several times."""
+import itertools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, isinf, sqrt
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -214,20 +216,21 @@ def draw_tradeoff(runs: Sequence[Run], costs: Mapping[str, Cost], out: str | os.
                     for config, aps in found.items() if aps)
     front = [point for index, point in enumerate(points)
              if all(point[1] > ap for _, ap, _ in points[:index])]
-    figure = Figure(figsize=(8, 5), layout='constrained')
+    figure = Figure(figsize=(10, 5), layout='constrained')
     axes = figure.subplots()
-    axes.plot([x for x, _, _ in front], [y for _, y, _ in front], '-', color='tab:green', zorder=1,
+    axes.plot([x for x, _, _ in front], [y for _, y, _ in front], '-', color='black', alpha=0.5,
               label='Pareto front')
-    for milliseconds, ap, config in points:
+    # The legend names the best first, as they are seen from above.
+    best_first = sorted(points, key=itemgetter(1), reverse=True)
+    for (milliseconds, ap, config), marker in zip(best_first, itertools.cycle('osD^vP'), strict=False):
         aps = found[config]
-        axes.errorbar(milliseconds, ap, [[ap - min(aps)], [max(aps) - ap]], fmt='o', capsize=3,
-                      color='tab:green' if (milliseconds, ap, config) in front else 'tab:gray')
-        axes.annotate(config, (milliseconds, ap), (5, 4), textcoords='offset points', fontsize=8)
-    axes.margins(x=0.15, y=0.1)
+        axes.errorbar(milliseconds, ap, [[ap - min(aps)], [max(aps) - ap]], fmt=marker, capsize=3,
+                      label=config)
+    axes.margins(x=0.1, y=0.1)
     axes.set_xlabel('milliseconds for one image on the CPU')
     axes.set_ylabel('AP, mean of the seeds, lowest to highest')
     axes.grid(alpha=0.3)
-    axes.legend(loc='lower right')
+    figure.legend(loc='outside right upper', fontsize=8)
     figure.savefig(out, dpi=110)
 
 

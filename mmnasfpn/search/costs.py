@@ -3,6 +3,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
-from torch.utils.benchmark import Timer
+from torch.utils.benchmark import Timer, timer
 
 from mmnasfpn._checks import check_whole_number
 from mmnasfpn.analysis.complexity import count_complexity, test_image_size
@@ -21,15 +22,38 @@ from mmnasfpn.search.space import SearchSpace
 _TIMING = 1.0  # seconds in which a detector runs again and again
 
 
-def _count_flops(cfg: Config, image_size: tuple[int, int]) -> float:
-    return float(count_complexity(cfg, image_size).flops)
+def _count_flops(cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
+    return float(count_complexity(with_genotype(cfg, genotype), image_size).flops)
 
 
-def _count_params(cfg: Config, image_size: tuple[int, int]) -> float:
-    return float(count_complexity(cfg, image_size).params)
+def _count_params(cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
+    return float(count_complexity(with_genotype(cfg, genotype), image_size).params)
 
 
-def _time(cfg: Config, image_size: tuple[int, int]) -> float:
+def _time(cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
+    run = _forward(with_genotype(cfg, genotype), image_size)
+    times = Timer('run()', globals=dict(run=run), num_threads=torch.get_num_threads())
+    # The fastest runs are those that other processes disturbed least.
+    return 1000 * min(times.blocked_autorange(min_run_time=_TIMING).times)
+
+
+def _compare_times(cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
+    runs = [_forward(with_genotype(cfg, genotype), image_size), _forward(cfg, image_size)]
+    for run in runs:
+        run()  # the first run is slower
+    end = timer() + 2 * _TIMING
+    ratios: list[float] = []
+    while timer() < end or not ratios:
+        moments = [timer()]
+        for run in runs:
+            run()
+            moments.append(timer())
+        ratios.append((moments[1] - moments[0]) / (moments[2] - moments[1]))
+    return median(ratios)
+
+
+def _forward(cfg: Config, image_size: tuple[int, int]) -> Callable[[], None]:
+    """Return what runs the detector of a config on one image, without decoding and NMS."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     detector: Any = MODELS.build(cfg.model).to(get_device()).eval()
     sample = DetDataSample(metainfo=dict(
@@ -40,31 +64,35 @@ def _time(cfg: Config, image_size: tuple[int, int]) -> float:
     def run() -> None:
         detector(image, [sample], mode='tensor')
 
-    timer = Timer('run()', globals=dict(run=run), num_threads=torch.get_num_threads())
-    # The fastest runs are those that other processes disturbed least.
-    return 1000 * min(timer.blocked_autorange(min_run_time=_TIMING).times)
+    return run
 
 
-#: Costs of a detector by name: functions of its config and of rows and columns of an image.
-COSTS: dict[str, Callable[[Config, tuple[int, int]], float]] = dict(
-    flops=_count_flops, params=_count_params, latency=_time)
+#: Costs of a detector by name: functions of its config, a genotype, and rows and columns of an image.
+COSTS: dict[str, Callable[[Config, Genotype, tuple[int, int]], float]] = dict(
+    flops=_count_flops, params=_count_params, latency=_time, relative_latency=_compare_times)
 #: What they are counted in.
-UNITS = dict(flops='FLOPs', params='parameters', latency='ms')
+UNITS = dict(flops='FLOPs', params='parameters', latency='ms',
+             relative_latency="times the config's own latency")
 
 
 def cost_of(name: str, cfg: Config, genotype: Genotype, image_size: tuple[int, int]) -> float:
     """Return what the detector of a config costs with a genotype.
 
     Args:
-        name (str): ``'flops'``, floating point operations for one image, 2 for each multiply-add;
-            ``'params'``, the number of parameters; or ``'latency'``, the milliseconds that backbone,
-            neck and head take for one image here, on the GPU if there is one: the fastest of the runs
-            of a second.
+        name (str): One of
+
+            - ``'flops'``: floating point operations for one image, 2 for each multiply-add.
+            - ``'params'``: the number of parameters.
+            - ``'latency'``: milliseconds that backbone, neck and head take for one image here, on the
+              GPU if there is one: the fastest of the runs of a second.
+            - ``'relative_latency'``: the same time as a share of what the detector takes with the
+              genotype of its config. Both run in turn for two seconds, so that other programs slow both,
+              and the median of the shares counts.
         cfg (Config): The config.
         genotype (Genotype): The genotype.
         image_size (tuple[int, int]): Rows and columns of the image.
     """
-    return COSTS[name](with_genotype(cfg, genotype), image_size)
+    return COSTS[name](cfg, genotype, image_size)
 
 
 class RewardOfCosts(Reward):
@@ -122,7 +150,7 @@ class WithCost(RewardOfCosts):
 
     Args:
         reward (Mapping): The reward, which must not be negative, e.g. ``dict(type='ProxyTask')``.
-        cost (str): ``'flops'``, ``'params'`` or ``'latency'``, as in :func:`cost_of`.
+        cost (str): One of :data:`COSTS`, as in :func:`cost_of`.
         target (float): The cost at which the reward stays as it is, in the unit of the cost.
         weight (float): The exponent, 0 or less. Defaults to -0.07.
         image_size (Sequence[int] | None): Rows and columns of the image that costs are counted for.
@@ -165,8 +193,7 @@ class RewardAndCosts(RewardOfCosts):
 
     Args:
         reward (Mapping): The reward, to be maximised, e.g. ``dict(type='ProxyTask')``.
-        costs (Sequence[str]): ``'flops'``, ``'params'`` or ``'latency'``, as in :func:`cost_of`, to be
-            minimised.
+        costs (Sequence[str]): Some of :data:`COSTS`, as in :func:`cost_of`, to be minimised.
         image_size (Sequence[int] | None): As for :class:`WithCost`.
 
     Raises:

@@ -5,15 +5,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmnasfpn.analysis.complexity import count_complexity
 from mmnasfpn.benchmark import seeds as module
 from mmnasfpn.benchmark.costs import measure_costs
 from mmnasfpn.benchmark.seeds import (
+    Cost,
     Run,
     RunError,
     draw_seeds,
+    draw_tradeoff,
     paired_difference,
     read_seeds,
     to_markdown,
@@ -161,6 +164,18 @@ def test_the_picture_is_drawn(tmp_path):
     assert (tmp_path / 's.png').stat().st_size > 5000
 
 
+def test_the_tradeoff_is_drawn_best_first_with_the_pareto_front(tmp_path, monkeypatch):
+    costs = {name: Cost(1, 1, milliseconds) for name, milliseconds in (('a', 9), ('b', 5), ('c', 7))}
+    runs = [Run('a', 0, 0.7), Run('a', 1, 0.5), Run('b', 0, 0.4), Run('c', 0, 0.3), Run('c', 1, None),
+            Run('d', 0, None)]
+    figures = []
+    monkeypatch.setattr(Figure, 'savefig', lambda figure, *_, **__: figures.append(figure))
+    draw_tradeoff(runs, costs, tmp_path / 't.png')
+    (axes,) = figures[0].axes
+    assert axes.get_legend_handles_labels()[1] == ['Pareto front', 'a', 'b', 'c']
+    assert axes.lines[0].get_xydata().tolist() == [[5, 0.4], [9, 0.6]]
+
+
 def test_the_tool_trains_for_real_and_writes_all(tiny_config, tmp_path, tool_env):
     readme = tmp_path / 'README.md'
     readme.write_text('before\n<!-- begin of the tiny ones -->\n<!-- end of the tiny ones -->\nafter\n')
@@ -205,8 +220,23 @@ def test_the_tool_trains_a_config_with_genotypes(train, tiny_config, tmp_path, m
     assert len(calls()) == 8
 
 
+def test_configs_after_the_first_keep_their_own_genotypes(train, tiny_config, tmp_path, monkeypatch,
+                                                          capsys):
+    work_dir, calls = train
+    other = tmp_path / 'other.py'
+    other.write_text(f'_base_ = [{str(tiny_config)!r}]')
+    arguments = ['compare_seeds', tiny_config, other, '--seeds', 0, '--work-dir', work_dir]
+    run_tool_here(monkeypatch, *arguments, '--genotypes', 'fpn', '--json', tmp_path / 's.json')
+    assert [run['config'] for run in json.loads((tmp_path / 's.json').read_text())] == ['fpn', 'other']
+    assert len(calls()) == 2
+    arguments[2] = other.rename(tmp_path / 'fpn.py')
+    with pytest.raises(SystemExit):
+        run_tool_here(monkeypatch, *arguments, '--genotypes', 'fpn')
+    assert 'configs and --genotypes' in capsys.readouterr().err and len(calls()) == 2
+
+
 @pytest.mark.parametrize(('arguments', 'words'), [
-    ([__file__, str(DEMO_CONFIG), '--genotypes', 'fpn'], 'go with a single config'),
+    ([__file__, '--tradeoff', 'x.png'], '--tradeoff needs the size of an image'),
     ([__file__, '--genotypes', 'fpn', 'a/fpn.json'], 'a/fpn.json'),
     ([__file__, '--genotypes', 'fpm'], "genotype is 'fpm'"),
     (['a/x.py', 'b/x.py'], 'same name'),

@@ -1,4 +1,5 @@
 """Rewards that weigh how good a pyramid is against what it costs."""
+import itertools
 import json
 import random
 
@@ -16,7 +17,7 @@ from tests.test_search.searches import completed, search
 
 SPACE = SearchSpace()
 MATCH = dict(type='GenotypeMatch', target='nasfpn')
-NASFPN = get_genotype('nasfpn')
+NASFPN, FPN = get_genotype('nasfpn'), get_genotype('fpn')
 
 
 @pytest.fixture
@@ -41,6 +42,30 @@ def test_latency_is_measured_in_milliseconds_and_grows_with_the_image(cfg, monke
     assert 0.1 < small < large
 
 
+def test_relative_latency_is_1_for_the_configs_own_genotype_and_more_for_a_larger_one(cfg, monkeypatch):
+    monkeypatch.setattr('mmnasfpn.search.costs._TIMING', 0.5)
+    larger = SearchSpace(num_intermediate=20).sample(random.Random(0))
+    same, more = (cost_of('relative_latency', cfg, each, (64, 64)) for each in (NASFPN, larger))
+    assert same == pytest.approx(1, abs=0.3) and more > 1.3 * same
+
+
+def test_relative_latency_stays_as_it_is_where_other_programs_slow_the_machine(cfg, monkeypatch):
+    clock, slow = 0.0, itertools.cycle([1, 1, 5, 5, 1, 40])  # twice both are slow, once only one is
+
+    def forward(each, image_size):
+        assert image_size == (64, 96)
+        work = 0.03 if each.model.neck.get('genotype') == FPN.to_dict() else 0.02
+
+        def run():
+            nonlocal clock
+            clock += work * next(slow)
+        return run
+
+    monkeypatch.setattr('mmnasfpn.search.costs._forward', forward)
+    monkeypatch.setattr('mmnasfpn.search.costs.timer', lambda: clock)
+    assert cost_of('relative_latency', cfg, FPN, (64, 96)) == pytest.approx(1.5)
+
+
 def test_the_reward_is_mnasnets_product(cfg, tmp_path):
     flops = cost_of('flops', cfg, NASFPN, (256, 256))
     reward = with_cost(cfg, cost='flops', target=flops / 2, weight=-0.5)
@@ -56,6 +81,7 @@ def test_the_reward_is_mnasnets_product(cfg, tmp_path):
     (dict(cost='energy', target=1), "the cost is 'energy', but must be one of flops, params, latency"),
     (dict(cost='flops', target=0), 'target is 0, but must be a number of FLOPs above 0'),
     (dict(cost='latency', target=-1.5), 'target is -1.5, but must be a number of ms above 0'),
+    (dict(cost='relative_latency', target=0), "must be a number of times the config's own"),
     (dict(cost='params', target='1M'), "target is '1M', but must be a number of parameters"),
     (dict(cost='flops', target=1, weight=0.07), 'weight is 0.07, but must be 0 or less'),
     (dict(cost='flops', target=1, image_size=[0, -5]), 'image_size is 0, but must be a whole number'),
@@ -113,7 +139,7 @@ def test_the_pareto_front_is_that_of_brute_force(cfg, tmp_path, monkeypatch, no_
     # Costs that contradict the reward now and then, and take no time.
     rng = np.random.default_rng(0)
 
-    def cost(cfg, size):
+    def cost(cfg, genotype, size):
         return float(rng.integers(20))
 
     monkeypatch.setitem(COSTS, 'flops', cost)
