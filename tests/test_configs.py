@@ -324,6 +324,8 @@ def test_lite_configs_are_the_recipe_of_the_object_detection_api():
 
 FAMILIES = {
     'Lite': 'retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py',
+    'Lite, 2 stacks': 'retinanet-lite_mobilenetv2-w025_nasfpnlite-2x48_7e_shapes.py',
+    'Lite, 1 stack': 'retinanet-lite_mobilenetv2-w025_nasfpnlite-1x48_7e_shapes.py',
     'FPNLite': 'retinanet-lite_mobilenetv2-w025_fpnlite-72_7e_shapes.py',
     'AmoebaNet': 'retinanet_amoebanet-n3f32_nasfpn-3x64_7e_shapes.py',
     'MobileNetV2': 'retinanet_mobilenetv2-w025_nasfpn-3x64_7e_shapes.py',
