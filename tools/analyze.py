@@ -29,8 +29,8 @@ def parse_args() -> argparse.Namespace:
                              '(%(default)s)')
     parser.add_argument('--num-images', type=whole_number(0, 99), default=12, metavar='N',
                         help='how many of the images with the most errors are painted (%(default)s)')
-    parser.add_argument('--backend', choices=['pytorch', 'onnx'],
-                        help='what runs the model (onnx where it ends in .onnx)')
+    parser.add_argument('--backend', choices=['pytorch', 'onnx', 'openvino'],
+                        help='what runs the model (onnx, ONNX Runtime, where it ends in .onnx)')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     add_speed(parser, 'fp32', 'bf16', 'fp16')
     parser.add_argument('--fuse', action='store_true',

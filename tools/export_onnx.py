@@ -1,6 +1,8 @@
 """Export a detector as an ONNX model: from pixels to boxes, scores and labels, NMS included."""
 import argparse
 
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
 from mmnasfpn.engine.cli import config_parser, load_parsed_config, output_file, run_tool, whole_number
 
 
@@ -19,16 +21,33 @@ def parse_args() -> argparse.Namespace:
                         help='leave out decoding and NMS: give what the head returns')
     parser.add_argument('--max-candidates', type=whole_number(1), default=3840, metavar='N',
                         help="boxes that go into NMS; TensorRT's limit is the default (%(default)s)")
-    return parser.parse_args()
+    parser.add_argument('--precision', choices=('fp32', 'fp16', 'int8'), default='fp32',
+                        help='what the network computes in: int8 for CPUs, fp16 for GPUs; its last '
+                             'layers, decoding and NMS stay in fp32 (%(default)s)')
+    parser.add_argument('--calibration', metavar='IMAGES',
+                        help='for int8: folder or glob of images such as it will see, or an '
+                             "annotation file (the config's training images)")
+    args = parser.parse_args()
+    if args.calibration and args.precision != 'int8':
+        parser.error('--calibration is for --precision int8')
+    return args
 
 
 def main() -> None:
     args = parse_args()
     from mmnasfpn.export.run import export_checkpoint
+    from mmnasfpn.prediction.examples import example_images
 
-    files = export_checkpoint(
-        load_parsed_config(args), args.checkpoint, args.out, args.image_size and tuple(args.image_size),
-        args.batch_size, args.dynamic, args.exits, args.raw, args.max_candidates, args.trust_checkpoint)
+    cfg = load_parsed_config(args)
+    examples = example_images(cfg, args.calibration) if args.precision == 'int8' else ()
+    with Progress(TextColumn('{task.description}'), TimeElapsedColumn()) as progress:
+        task = progress.add_task('Loading')
+        files = export_checkpoint(
+            cfg, args.checkpoint, args.out, args.image_size and tuple(args.image_size),
+            args.batch_size, args.dynamic, args.exits, args.raw, args.max_candidates,
+            args.trust_checkpoint, args.precision, examples,
+            lambda text: progress.update(task, description=text))
+        progress.update(task, description='Done')
     for file in files:
         print(f'{file}: {file.stat().st_size / 2 ** 20:.1f} MiB')
 

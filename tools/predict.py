@@ -42,6 +42,8 @@ def parse_args() -> argparse.Namespace:
                         help='milliseconds for an image, by which an anytime detector chooses its exit')
     parser.add_argument('--calibration', metavar='FILE',
                         help='what tools/calibrate.py measured, for --deadline-ms')
+    parser.add_argument('--backend', choices=['onnx', 'openvino'],
+                        help='what runs an exported model (onnx, ONNX Runtime)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (a GPU if there is one)')
     add_speed(parser, 'fp32', 'bf16', 'fp16')
     parser.add_argument('--fuse', action='store_true',
@@ -59,7 +61,7 @@ def main() -> None:
         args.json, args.jsonl, args.ann_file, args.score_thr, args.classes, args.batch_size,
         device=args.device, exit_stack=args.exit, deadline_ms=args.deadline_ms,
         calibration=args.calibration, trust_checkpoint=args.trust_checkpoint,
-        speed=Speed(args.dtype, args.channels_last, args.fuse, args.compile))
+        speed=Speed(args.dtype, args.channels_last, args.fuse, args.compile), backend=args.backend)
     console = Console(emoji=False, markup=False, highlight=False, soft_wrap=True)
     images = 'image' if report.num_images == 1 else 'images'
     console.print(f'{report.num_images} {images} in {report.seconds:.1f} s, '

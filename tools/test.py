@@ -14,8 +14,8 @@ from mmnasfpn.engine.cli import (
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint, or exported .onnx model, to evaluate')
-    parser.add_argument('--backend', choices=['pytorch', 'onnx'],
-                        help='what runs it (onnx where it ends in .onnx)')
+    parser.add_argument('--backend', choices=['pytorch', 'onnx', 'openvino'],
+                        help='what runs it (onnx, ONNX Runtime, where it ends in .onnx)')
     parser.add_argument('--json', type=output_file('.json'), metavar='FILE',
                         help='write the metrics as JSON')
     parser.add_argument('--out', type=output_file('.pkl', '.pickle'), metavar='FILE',

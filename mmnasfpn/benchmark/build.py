@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from mmnasfpn.benchmark.cases import Case, NeckSize, Setting, necks, switches_of
 from mmnasfpn.benchmark.settings import CONVOLUTIONS, MMDET, OURS
-from mmnasfpn.export import ExportableDetector, to_onnx
-from mmnasfpn.export.onnx_detector import open_session
+from mmnasfpn.export import ExportableDetector, to_onnx, write_onnx
+from mmnasfpn.export.runtimes import open_session
 from mmnasfpn.models.compile import compile_networks
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.necks import NASFPN
@@ -164,7 +164,7 @@ def _onnx(part: str, detector: Any, images: Tensor) -> Run:
     names = [f'input_{index}' for index in range(len(inputs))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'model.onnx'
-        to_onnx(module, arguments, path, names)
+        write_onnx(to_onnx(module, arguments, names), path)
         session = open_session(path)
     return partial(session.run, None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
 

@@ -116,8 +116,9 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
         wait_time (float): Seconds to show each image.
         tta (bool): Test-time augmentation, by the config's ``tta_model`` and ``tta_pipeline``,
             or by flipping where it has none. Defaults to False.
-        backend (str | None): ``'pytorch'``, or ``'onnx'`` for an exported model. Defaults to what the
-            checkpoint's name says: ``'onnx'`` where it ends in ``.onnx``.
+        backend (str | None): ``'pytorch'``; or for an exported model ``'onnx'``, ONNX Runtime, or
+            ``'openvino'``. Defaults to what the checkpoint's name says: ``'onnx'`` where it ends in
+            ``.onnx``.
         trust_checkpoint (bool): As in :func:`train`.
         channels_last (bool): As in :func:`train`.
         dtype (str): ``'bf16'`` or ``'fp16'`` evaluates in mixed precision of bfloat16 or float16.
@@ -138,11 +139,12 @@ def evaluate(cfg: Config, checkpoint: str, out: str | os.PathLike[str] | None = 
     if out is not None and not os.fspath(out).endswith(('.pkl', '.pickle')):
         raise UsageError(f'--out is {os.fspath(out)!r}, but must end in .pkl or .pickle')
     _keep_inputs(cfg, checkpoint, [path for path in (out, json_path) if path is not None])
-    if (backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')) == 'onnx':
+    backend = backend or ('onnx' if checkpoint.endswith('.onnx') else 'pytorch')
+    if backend != 'pytorch':
         if tta or channels_last or fuse or dtype != 'fp32' or compile_mode is not None:
             raise UsageError('--tta, --channels-last, --dtype, --fuse and --compile cannot change an '
                              'exported model: leave them out')
-        cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint)
+        cfg.model = dict(type='mmnasfpn.OnnxDetector', path=checkpoint, backend=backend)
         cfg.load_from = None
         cfg.custom_hooks = []  # such as EMAHook, which there are no weights for
     else:

@@ -1,7 +1,8 @@
 """An exported detector in place of the one that it was exported from."""
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmnasfpn.export.to_onnx import check_installed
+from mmnasfpn.export.runtimes import open_model
 from mmnasfpn.registry import MODELS
 
 #: Under which the exporter says what a model is.
@@ -22,28 +23,28 @@ METADATA = 'mmnasfpn'
 
 @MODELS.register_module()
 class OnnxDetector(BaseModel):
-    """Detect by ONNX Runtime, for ``mim test`` and whatever else tests a detector of MMDetection's.
+    """An exported model, for ``mim test`` and whatever else tests a detector of MMDetection's.
 
     Args:
         path (str | PathLike): What ``tools/export_onnx.py`` wrote.
+        backend (str): What runs it: ``'onnx'``, ONNX Runtime, or ``'openvino'``. Defaults to ``'onnx'``.
 
     Raises:
-        ImportError: If ONNX Runtime is not installed.
+        ImportError: If the runtime is not installed.
         FileNotFoundError: If there is no such file.
         ValueError: If it is something else than a detector that ``tools/export_onnx.py`` exported.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], backend: str = 'onnx') -> None:
         super().__init__(BaseDataPreprocessor())  # leaves images as they were read
         self.path = os.fspath(path)
-        self.session = open_session(path)
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        self.about: dict[str, Any] = json.loads(metadata.get(METADATA, '{}'))
+        runtime = open_model(path, backend)
+        self.run = runtime.run
+        self.about: dict[str, Any] = json.loads(runtime.metadata.get(METADATA, '{}'))
         if self.about.get('outputs') != 'detections':
             raise ValueError(f'{path} gives no detections of tools/export_onnx.py: export it without '
                              '--raw')
-        # A name stands for a size that is left open.
-        self.batch, _, *self.size = self.session.get_inputs()[0].shape
+        self.frame = Frame.of(runtime.shape, self.about, self.path, backend)
 
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence[DetDataSample],
                 mode: str = 'predict') -> list[DetDataSample]:
@@ -63,52 +64,82 @@ class OnnxDetector(BaseModel):
         """
         if mode != 'predict':
             raise ValueError(f'mode is {mode!r}, but an exported model can only predict')
-        batch_size = self.batch if isinstance(self.batch, int) else 1
-        for start in range(0, len(inputs), batch_size):
-            samples = data_samples[start:start + batch_size]
-            images = [self._fill_up(x) for x in inputs[start:start + batch_size]]
-            images += images[:1] * (batch_size - len(images))
-            found = self.session.run(None, {'images': np.stack(images)})
-            for sample, boxes, scores, labels in zip(samples, *found, strict=False):
+        samples = iter(data_samples)
+        for images in self.frame.batches(inputs):
+            found = self.run(images)
+            # The samples last: of a batch that is filled up, they end first.
+            for boxes, scores, labels, sample in zip(*found, samples, strict=False):
                 sample.pred_instances = _to_instances(sample, boxes, scores, labels)
         samplelist_boxtype2tensor(data_samples)  # as MMDetection's preprocessors do
         return list(data_samples)
 
+
+@dataclass(frozen=True)
+class Frame:
+    """What images an exported model takes.
+
+    Args:
+        batch (int | None): How many at a time. None: any number, of one size.
+        size (tuple[int, int] | None): Rows and columns. None: any.
+        background (tuple[float, ...]): The pixel with which a smaller image is filled up.
+        path (str): The model.
+        least (int): The fewest rows and columns, where the size is open. Defaults to 1.
+    """
+
+    batch: int | None
+    size: tuple[int, int] | None
+    background: tuple[float, ...]
+    path: str
+    least: int = 1
+
+    @classmethod
+    def of(cls, shape: Sequence[Any], about: Mapping[str, Any], path: str, backend: str) -> 'Frame':
+        """Return that of a model by the shape of its input, with a name or -1 for an open size."""
+        batch, _, rows, columns = (size if isinstance(size, int) and size > 0 else None
+                                   for size in shape)
+        # OpenVINO cannot pool a map smaller than the window, and with one thread it does not say so.
+        least = about.get('least', 1) if backend == 'openvino' else 1
+        return cls(batch, None if rows is None or columns is None else (rows, columns),
+                   tuple(about['background']), path, least)
+
+    def stack(self, images: Sequence[Tensor]) -> np.ndarray:
+        """Return a batch of as many images as the model takes, of the size that it takes.
+
+        Args:
+            images (Sequence[Tensor]): Images, (3, H_i, W_i) each, pixels of 0..255, at least one and no
+                more than the model takes. The first stands in for those that are missing.
+
+        Returns:
+            ndarray: (N, 3, H, W) of float32.
+
+        Raises:
+            ValueError: If an image is larger than the model takes.
+        """
+        filled = [self._fill_up(image) for image in images]
+        return np.stack(filled + filled[:1] * ((self.batch or 1) - len(filled)))
+
+    def batches(self, images: Sequence[Tensor]) -> Iterator[np.ndarray]:
+        """Yield all images, batch by batch, one by one where the model takes any number."""
+        for start in range(0, len(images), self.batch or 1):
+            yield self.stack(images[start:start + (self.batch or 1)])
+
     def _fill_up(self, image: Tensor) -> np.ndarray:
         """Put an image into the top left of one of the size that the model takes."""
         pixels = image.detach().cpu().float()
-        if not all(isinstance(size, int) for size in self.size):
+        if self.size is None:
+            if min(pixels.shape[-2:]) < self.least:
+                raise ValueError(
+                    f'an image is {pixels.shape[-2]}x{pixels.shape[-1]}, but OpenVINO runs {self.path} '
+                    f'on no fewer than {self.least} rows and columns: use ONNX Runtime, or export it '
+                    'for that size, without --dynamic')
             return pixels.numpy()
         below, beside = (size - own for size, own in zip(self.size, pixels.shape[-2:], strict=True))
         if min(below, beside) < 0:
             raise ValueError(
                 f'an image is {pixels.shape[-2]}x{pixels.shape[-1]}, but {self.path} takes at most '
                 f'{self.size[0]}x{self.size[1]}: export it with --dynamic, or with that --image-size')
-        background = torch.tensor(self.about['background'])[:, None, None]
+        background = torch.tensor(self.background)[:, None, None]
         return (F.pad(pixels - background, (0, beside, 0, below)) + background).numpy()
-
-
-def open_session(path: str | os.PathLike[str]) -> Any:
-    """Open a model with ONNX Runtime, on as many threads as PyTorch has.
-
-    Raises:
-        ImportError: If it is not installed.
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no ONNX model.
-    """
-    check_installed()
-    import onnxruntime
-
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'{path} does not exist')
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(path, options,
-                                            providers=onnxruntime.get_available_providers())
-    except Exception as error:  # of ONNX Runtime's own many kinds
-        raise ValueError(f'{path} is no model that ONNX Runtime can run: {error}') from None
 
 
 def _to_instances(sample: DetDataSample, boxes: np.ndarray, scores: np.ndarray,

@@ -4,8 +4,9 @@ import importlib.util
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,14 @@ from torch import Tensor, nn
 from mmnasfpn._files import atomic_path
 from mmnasfpn.export.nms import onnx_keep_by_nms
 
+#: Called with what is done next.
+Progress: TypeAlias = Callable[[str], None]
+
 _OPSET = 18
+
+
+def no_progress(text: str) -> None:
+    """Take what is done next, and say nothing."""
 
 
 def check_installed() -> None:
@@ -32,21 +40,23 @@ def missing_packages() -> list[str]:
             if importlib.util.find_spec(name) is None]
 
 
-def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[str],
-            input_names: Sequence[str], output_names: Sequence[str] | None = None,
-            dynamic_dims: Sequence[int] = (), metadata: Mapping[str, str] | None = None) -> None:
-    """Write a module as an ONNX model, as a whole or not at all.
+def to_onnx(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str],
+            output_names: Sequence[str] | None = None, dynamic_dims: Sequence[int] = (),
+            progress: Progress = no_progress) -> Any:
+    """Return a module as an ONNX model.
 
     Args:
         module (nn.Module): In evaluation mode.
         inputs (Sequence[Tensor]): What it takes, as examples; without ``dynamic_dims`` of the only sizes
             that the model will take.
-        out (str | PathLike): The file to write.
         input_names (Sequence[str]): Names of the inputs.
         output_names (Sequence[str] | None): Names of the outputs. Defaults to the exporter's.
         dynamic_dims (Sequence[int]): The dimensions of each input whose sizes the model leaves open; at
             least 2 in the examples. Defaults to none.
-        metadata (Mapping | None): Texts to keep in the model. Defaults to none.
+        progress (Callable): Called with what is done next. Defaults to nothing.
+
+    Returns:
+        ModelProto: The model, for :func:`write_onnx`.
 
     Raises:
         ImportError: If what export needs is not installed.
@@ -54,16 +64,32 @@ def to_onnx(module: nn.Module, inputs: Sequence[Tensor], out: str | os.PathLike[
     check_installed()
     sizes = dict.fromkeys(dynamic_dims, torch.export.Dim.DYNAMIC)
     with torch.no_grad(), _quietly():
+        progress('Following the network')
         program = torch.export.export(module, tuple(inputs), strict=False,
                                       dynamic_shapes=[sizes for _ in inputs] if sizes else None)
+        progress('Writing it in ONNX')
         model = torch.onnx.export(
             program, input_names=input_names, output_names=output_names, opset_version=_OPSET,
             dynamo=True, verbose=False,
             custom_translation_table={torch.ops.mmnasfpn.keep_by_nms.default: onnx_keep_by_nms})
     assert model is not None
-    model.model.metadata_props.update(metadata or {})
+    return model.model_proto
+
+
+def write_onnx(model: Any, out: str | os.PathLike[str],
+               metadata: Mapping[str, str] | None = None) -> None:
+    """Write an ONNX model, as a whole or not at all.
+
+    Args:
+        model (ModelProto): The model.
+        out (str | PathLike): The file to write.
+        metadata (Mapping | None): Texts to keep in it. Defaults to none.
+    """
+    import onnx
+
+    onnx.helper.set_model_props(model, dict(metadata or {}))
     with atomic_path(Path(out)) as unfinished:
-        model.save(unfinished, external_data=False)
+        onnx.save(model, unfinished)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,8 @@ class Detector:
 
 
 def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
-                  trust_checkpoint: bool = False, speed: Speed | None = None) -> Detector:
+                  trust_checkpoint: bool = False, speed: Speed | None = None,
+                  backend: str | None = None) -> Detector:
     """Build a detector and load all its weights.
 
     Its classes are those that the checkpoint was trained with, by what it says itself, or where it does
@@ -80,6 +81,8 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
         trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
             False: weights only.
         speed (Speed | None): How it computes. Defaults to None: plainly.
+        backend (str | None): What runs an exported model: ``'onnx'``, ONNX Runtime, or ``'openvino'``.
+            Defaults to None: ONNX Runtime.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -96,8 +99,11 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
         if speed != Speed() or device is not None:
             raise UsageError('--device, --dtype, --channels-last, --fuse and --compile cannot change an '
                              'exported model: leave them out')
-        model: Any = OnnxDetector(checkpoint).eval()
+        model: Any = OnnxDetector(checkpoint, backend or 'onnx').eval()
         meta = dict(dataset_meta=dict(classes=model.about['classes']))
+    elif backend is not None:
+        raise UsageError(f'--backend is {backend!r}, which is for an exported model (.onnx): leave it '
+                         'out')
     else:
         model, meta = _build(cfg, checkpoint, _device(device), trust_checkpoint)
     classes = tuple(classes_of(dict(meta=meta)) or _classes_of_config(cfg))

@@ -103,6 +103,8 @@ class Predictor:
         trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
             False: weights only.
         speed (Speed | None): How it computes. Defaults to None: plainly.
+        backend (str | None): What runs an exported model: ``'onnx'``, ONNX Runtime, or ``'openvino'``.
+            Defaults to None: ONNX Runtime.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -112,12 +114,14 @@ class Predictor:
     def __init__(self, config: Config | str | os.PathLike[str], checkpoint: str | os.PathLike[str],
                  device: str | None = None, exit_stack: int | None = None,
                  deadline_ms: float | None = None, calibration: str | os.PathLike[str] | None = None,
-                 trust_checkpoint: bool = False, speed: Speed | None = None) -> None:
+                 trust_checkpoint: bool = False, speed: Speed | None = None,
+                 backend: str | None = None) -> None:
         if deadline_ms is not None and speed not in (None, Speed()):
             raise UsageError('--deadline-ms goes by the latencies of the plain detector, which --dtype, '
                              '--channels-last, --fuse and --compile change: leave one out')
         cfg = config if isinstance(config, Config) else load_config(config)
-        detector = load_detector(cfg, os.fspath(checkpoint), device, trust_checkpoint, speed)
+        detector = load_detector(cfg, os.fspath(checkpoint), device, trust_checkpoint, speed,
+                                 backend)
         choose_exit(detector.model, exit_stack, deadline_ms, calibration)
         self.model = detector.model
         self.classes = detector.classes

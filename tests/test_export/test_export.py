@@ -1,6 +1,4 @@
 """Exported detectors find what those find that they were exported from."""
-import contextlib
-import io
 import json
 import re
 
@@ -9,112 +7,40 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.fileio import load
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.engine.run import evaluate, load_config
-from mmnasfpn.export import ExportableDetector, OnnxDetector, to_onnx
+from mmnasfpn.export import (
+    ExportableDetector,
+    OnnxDetector,
+    to_fp16,
+    to_int8,
+    to_onnx,
+    write_onnx,
+)
 from mmnasfpn.export.nms import keep_by_nms
-from mmnasfpn.export.onnx_detector import open_session
 from mmnasfpn.export.run import EXAMPLE_SIZE, export_checkpoint
-from tests.conftest import REPO, run_tool_here, write_tiny_config
+from mmnasfpn.export.runtimes import BACKENDS, open_model, open_session
+from tests.conftest import REPO
+from tests.test_export.lively import (
+    LARGER_SIZES,
+    SIZES,
+    assert_same,
+    detect,
+    detector_of,
+    images_of,
+    make_lively,
+)
 from tests.test_models.test_detectors import build
-
-SIZES = [(128, 128), (101, 133), (64, 200)]  # of images; the second is no multiple of 32
-
-
-def make_lively(detector, scale=0.15):
-    """Let it find many boxes, of scores that are far apart."""
-    torch.manual_seed(0)
-    norms = [module for module in detector.modules() if isinstance(module, _BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # takes what it sees
-    with torch.no_grad():
-        for parameter in detector.bbox_head.parameters():
-            parameter.normal_(0, scale)
-        detector.train()(torch.randn(4, 3, 160, 160), mode='tensor')
-    return detector.eval()
-
-
-def images_of(size, number=2):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (number, 3, *size), generator=generator, dtype=torch.uint8)
-
-
-def detect(detector, images, scale_factor=(1.0, 1.0), size=None):
-    samples = [DetDataSample(metainfo=dict(img_shape=size or tuple(image.shape[1:]),
-                                           ori_shape=tuple(image.shape[1:]), scale_factor=scale_factor))
-               for image in images]
-    with torch.no_grad():
-        return [sample.pred_instances
-                for sample in detector.test_step(dict(inputs=list(images), data_samples=samples))]
-
-
-def assert_same(expected, boxes, scores, labels):
-    """Compare with what a model returns for one image, whose rows are filled up.
-
-    Where scores are as good as equal, the order is free.
-    """
-    boxes, scores, labels = (torch.as_tensor(x) for x in (boxes, scores, labels))
-    number = len(expected)
-    assert number > 20
-    assert (labels[number:] == -1).all() and not scores[number:].any() and not boxes[number:].any()
-    torch.testing.assert_close(scores[:number], expected.scores, atol=1e-5, rtol=1e-4)
-    distance = (boxes[:number, None] - expected.bboxes).abs().amax(-1)  # (ours, theirs)
-    distance += 1e3 * (labels[:number, None] != expected.labels)
-    distance += 1e3 * ((scores[:number, None] - expected.scores).abs() > 1e-4)
-    assert distance.amin(0).max() < 2e-3
-    assert distance.amin(1).max() < 2e-3
 
 
 def build_lite():
     init_default_scope('mmdet')
     return MODELS.build(load_config(
         str(REPO / 'configs/nasfpn/retinanet-lite_mobilenetv2-w025_nasfpnlite-3x48_7e_shapes.py')).model)
-
-
-@pytest.fixture(scope='module')
-def lively(tmp_path_factory):
-    """The path of a config, and a checkpoint that finds many boxes."""
-    folder = tmp_path_factory.mktemp('lively')
-    config, checkpoint = write_tiny_config(folder), folder / 'lively.pth'
-    init_default_scope('mmdet')
-    detector = make_lively(MODELS.build(load_config(config).model))
-    torch.save(dict(state_dict=detector.state_dict(), meta=dict(
-        dataset_meta=dict(classes=('circle', 'square', 'triangle')))), checkpoint)
-    return config, checkpoint
-
-
-@pytest.fixture
-def lively_config(lively, tmp_path):
-    """The config, and the checkpoint."""
-    cfg = load_config(lively[0], tmp_path / 'w', {'model.test_cfg.nms_pre': 3840})
-    cfg.experiment_name = tmp_path.name
-    init_default_scope('mmdet')
-    return cfg, lively[1]
-
-
-@pytest.fixture(scope='module')
-def exported(lively, tmp_path_factory):
-    """The model that the tool writes of them."""
-    out = tmp_path_factory.mktemp('models') / 'new/static.onnx'
-    printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
-        run_tool_here(monkeypatch, 'export_onnx', *lively, out, '--cfg-options',
-                      'model.test_cfg.nms_pre=3840')
-    assert f'{out}: ' in printed.getvalue()
-    return out
-
-
-def detector_of(cfg, checkpoint):
-    detector = MODELS.build(cfg.model)
-    detector.load_state_dict(torch.load(checkpoint)['state_dict'])
-    return detector.eval()
 
 
 @pytest.mark.parametrize(('name', 'nms_pre', 'is_agnostic', 'score_thr'), [
@@ -156,13 +82,26 @@ class Both(ExportableDetector):
         return (*super().decode(outputs, size), *(x for maps in outputs for x in maps))
 
 
-def test_a_model_of_open_sizes_agrees_at_three_sizes(lively_config, tmp_path):
-    detector, path = detector_of(*lively_config), tmp_path / 'both.onnx'
-    to_onnx(Both(detector), [torch.zeros(2, 3, *EXAMPLE_SIZE)], path, ['images'], dynamic_dims=(0, 2, 3))
-    session = open_session(path)
-    for size, number in zip(SIZES, (1, 2, 3), strict=True):
+@pytest.fixture(scope='module')
+def of_open_sizes(lively, tmp_path_factory):
+    """The detector, and a model of it for any number of images of any size, with two outputs more."""
+    init_default_scope('mmdet')
+    detector = detector_of(load_config(lively[0]), lively[1])
+    detector.bbox_head.test_cfg.nms_pre = 3840
+    path = tmp_path_factory.mktemp('models') / 'both.onnx'
+    example = torch.zeros(2, 3, *EXAMPLE_SIZE)
+    write_onnx(to_onnx(Both(detector), [example], ['images'], dynamic_dims=(0, 2, 3)), path)
+    return detector, path
+
+
+# OpenVINO takes no map that is smaller than a window of pooling.
+@pytest.mark.parametrize(('backend', 'sizes'), [('onnx', SIZES), ('openvino', LARGER_SIZES)])
+def test_a_model_of_open_sizes_agrees_at_three_sizes(of_open_sizes, backend, sizes):
+    detector, path = of_open_sizes
+    run = open_model(path, backend).run
+    for size, number in zip(sizes, (1, 2, 3), strict=True):
         images = images_of(size, number)
-        boxes, scores, labels, *raw = session.run(None, {'images': images.float().numpy()})
+        boxes, scores, labels, *raw = run(images.float().numpy())
         with torch.no_grad():
             inputs = detector.data_preprocessor(dict(inputs=list(images)))['inputs']
             theirs = [x for maps in detector(inputs, mode='tensor') for x in maps]
@@ -170,12 +109,47 @@ def test_a_model_of_open_sizes_agrees_at_three_sizes(lively_config, tmp_path):
             assert np.abs(x - y.numpy()).max() < 1e-4 * y.abs().max()
         for found, *ours in zip(detect(detector, images), boxes, scores, labels, strict=True):
             assert_same(found, *ours)
-    graph = onnx.load(path).graph
+
+
+def test_exported_models_have_only_onnx_own_operators_and_sort_no_more_than_tensorrt(of_open_sizes):
+    graph = onnx.load(of_open_sizes[1]).graph
+    assert {node.domain for node in graph.node} == {''}
     operators = {node.op_type for node in graph.node}
     assert {'NonMaxSuppression', 'TopK'} <= operators
     assert not {'GlobalAveragePool', 'AveragePool'} & operators  # what adaptive pooling becomes
     constants = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
     assert all(constants[node.input[1]].item() <= 3840 for node in graph.node if node.op_type == 'TopK')
+
+
+@pytest.fixture(scope='module', params=[('int8', 0.85), ('fp16', 0.9999)], ids=['int8', 'fp16'])
+def converted(request, of_open_sizes, tmp_path_factory):
+    """That model in another precision, and how close their outputs must correlate at least."""
+    precision, least = request.param
+    model, path = onnx.load(of_open_sizes[1]), tmp_path_factory.mktemp('models') / f'{precision}.onnx'
+    batches = [images_of(size, 4).float().numpy() for size in SIZES]
+    write_onnx(to_int8(model, batches) if precision == 'int8' else to_fp16(model), path)
+    return path, least
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_other_precisions_are_near_at_three_sizes(of_open_sizes, converted, backend):
+    path, least = converted
+    exact, near = open_model(of_open_sizes[1]), open_model(path, backend)
+    for size, number in zip(LARGER_SIZES, (1, 2, 3), strict=True):
+        images = images_of(size, number).float().numpy()
+        for x, y in zip(exact.run(images)[3:], near.run(images)[3:], strict=True):
+            assert x.shape == y.shape and x.dtype == y.dtype == np.float32
+            assert least < np.corrcoef(x.ravel(), y.ravel())[0, 1] and np.abs(x - y).max() > 0
+
+
+def test_the_last_convolutions_and_what_is_not_the_network_stay_in_float(of_open_sizes, converted):
+    before, after = (onnx.load(path).graph for path in (of_open_sizes[1], converted[0]))
+    floats = {x.name for x in after.initializer if x.data_type == onnx.TensorProto.FLOAT}
+    assert {'retina_cls', 'retina_reg'} <= {name.split('.')[-2] for name in floats if '.' in name}
+    assert not any(name.endswith('conv.weight') for name in floats)
+    for kind in ('TopK', 'NonMaxSuppression', 'Sub', 'Pad'):
+        numbers = [sum(node.op_type == kind for node in graph.node) for graph in (before, after)]
+        assert numbers[0] == numbers[1] > 0
 
 
 def test_an_exported_model_is_tested_as_the_checkpoint_is(lively, exported, tmp_path):
@@ -271,7 +245,7 @@ def test_nms_keeps_the_same_in_onnx(tmp_path):
     boxes = torch.cat([corners, corners + 0.5], -1)
     scores = torch.rand(3, 60, generator=generator) - 0.2
     scores[2] = -1  # nothing to keep
-    to_onnx(Nms(), [boxes, scores], tmp_path / 'nms.onnx', ['boxes', 'scores'])
+    write_onnx(to_onnx(Nms(), [boxes, scores], ['boxes', 'scores']), tmp_path / 'nms.onnx')
     kept = keep_by_nms(boxes, scores, 0.4, 5)
     assert kept.sum(1).tolist() == [5, 5, 0]
     [found] = open_session(tmp_path / 'nms.onnx').run(

@@ -1,0 +1,134 @@
+"""Exported models in int8 and in half precision."""
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmnasfpn.export.to_onnx import check_installed
+
+PRECISIONS = ('fp32', 'fp16', 'int8')
+
+#: What int8 is for: convolutions, and what lies between them and is as fast on integers.
+_QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool', 'Resize')
+
+
+def to_int8(model: Any, batches: Iterable[np.ndarray]) -> Any:
+    """Return an ONNX model in int8, by ONNX Runtime's static quantisation.
+
+    Weights are integers with a scale for each channel, maps between the convolutions integers with one
+    scale, by the lowest and highest values in ``batches``. The graph says so by pairs of QuantizeLinear
+    and DequantizeLinear, which other runtimes know too. The last convolutions stay in float, and what
+    comes after them.
+
+    Weights take 7 of the 8 bits: the sums of processors without VNNI have 16 bits, which 8 overflow.
+
+    Args:
+        model (ModelProto): The model in float32, of one input.
+        batches (Iterable[ndarray]): What it takes.
+
+    Returns:
+        ModelProto: The model in int8, without metadata.
+
+    Raises:
+        ImportError: If what export needs is not installed.
+        ValueError: If the model has nothing to quantise.
+    """
+    check_installed()
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quietly():
+        given, prepared, quantized = (Path(folder) / f'{name}.onnx'
+                                      for name in ('fp32', 'prepared', 'int8'))
+        onnx.save(model, given)
+        # Folds norms into convolutions.
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+        nodes = [node.name for node in network_of(onnx.load(prepared))
+                 if node.op_type in _QUANTIZED]
+        quantize_static(prepared, quantized, _reader(model.graph.input[0].name, batches),
+                        QuantFormat.QDQ, list(_QUANTIZED), per_channel=True, reduce_range=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                        nodes_to_quantize=nodes)
+        return onnx.load(quantized)
+
+
+def to_fp16(model: Any) -> Any:
+    """Return an ONNX model whose network computes in float16.
+
+    Inputs and outputs stay as they are, and preprocessing, decoding, NMS and the last convolutions too.
+
+    Args:
+        model (ModelProto): The model in float32.
+
+    Returns:
+        ModelProto: The model in float16.
+
+    Raises:
+        ImportError: If what export needs is not installed.
+    """
+    check_installed()
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    network = {node.name for node in network_of(model)}
+    others = [node.name for node in model.graph.node if node.name not in network]
+    with _quietly():
+        return convert_float_to_float16(model, keep_io_types=True, op_block_list=[],
+                                        node_block_list=others)
+
+
+def network_of(model: Any) -> list[Any]:
+    """Return the nodes from the first convolutions to the last ones, without the last ones themselves.
+
+    A convolution is a last one where none comes after it. What is neither after a convolution nor one,
+    such as the preprocessing, does not count.
+
+    Raises:
+        ValueError: If the model has no convolution after another.
+    """
+    nodes = list(model.graph.node)  # sorted: each after those that it takes from
+    is_after: dict[str, bool] = {}
+    after, before = set(), set()
+    for index, node in enumerate(nodes):
+        if node.op_type == 'Conv' or any(is_after.get(name, False) for name in node.input):
+            after.add(index)
+            is_after.update(dict.fromkeys(node.output, True))
+    is_before: set[str] = set()
+    for index, node in reversed(list(enumerate(nodes))):
+        if any(name in is_before for name in node.output):
+            before.add(index)
+        if index in before or node.op_type == 'Conv':
+            is_before.update(node.input)
+    network = [nodes[index] for index in sorted(after & before)]
+    if not network:
+        raise ValueError('the model has no convolution after another')
+    return network
+
+
+def _reader(name: str, batches: Iterable[np.ndarray]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter(batches)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {name: batch}
+
+    return Reader()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back ONNX Runtime's advice."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

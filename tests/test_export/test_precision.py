@@ -1,0 +1,173 @@
+"""Exports in int8 and float16: what they are calibrated with, what they say, what is refused."""
+import importlib.util
+import json
+import shutil
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from mmnasfpn.engine.run import evaluate, load_config
+from mmnasfpn.errors import UsageError
+from mmnasfpn.export import OnnxDetector
+from mmnasfpn.export.onnx_detector import Frame
+from mmnasfpn.export.precision import network_of
+from mmnasfpn.export.run import export_checkpoint
+from mmnasfpn.export.runtimes import BACKENDS, open_model
+from mmnasfpn.prediction import Predictor
+from mmnasfpn.prediction.examples import example_images
+from tests.conftest import run_tool_here
+from tests.test_export.lively import images_of
+
+
+@pytest.fixture
+def shapes(lively):
+    """The config, with its images drawn: 12 to train with, 4 to test."""
+    cfg = load_config(lively[0])
+    example_images(cfg)
+    return cfg
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What is logged while examples are read."""
+    logged = []
+    monkeypatch.setattr('mmnasfpn.prediction.examples.print_log', lambda text, *_: logged.append(text))
+    return logged
+
+
+def graph(*nodes):
+    """A graph of nodes, (operator, inputs, outputs) each."""
+    made = [helper.make_node(kind, inputs.split(), outputs.split(), name=outputs)
+            for kind, inputs, outputs in nodes]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ('x', 'y'))
+    return helper.make_model(helper.make_graph(made, 'g', [x], [y]))
+
+
+def test_the_network_goes_from_the_first_convolutions_to_before_the_last():
+    model = graph(('Sub', 'x mean', 'a'), ('Conv', 'a w1', 'b'), ('Relu', 'b', 'c'),
+                  ('Shape', 'x', 's'), ('Conv', 'c w2', 'd'), ('Resize', 'd s', 'e'),
+                  ('Add', 'e c', 'f'), ('Conv', 'f w3', 'scores'), ('Conv', 'd w4', 'boxes'),
+                  ('Sigmoid', 'scores', 'p'), ('Mul', 'p boxes', 'y'))
+    assert [node.name for node in network_of(model)] == ['b', 'c', 'd', 'e', 'f']
+    with pytest.raises(ValueError, match='no convolution after another'):
+        network_of(graph(('Conv', 'x w', 'a'), ('Relu', 'a', 'y')))
+
+
+def test_the_tool_calibrates_with_the_training_images(lively, tmp_path, monkeypatch, warnings, capsys):
+    config, checkpoint = lively
+    out = tmp_path / 'int8.onnx'
+    run_tool_here(monkeypatch, 'export_onnx', config, checkpoint, out, '--precision', 'int8',
+                  '--batch-size', 2)
+    assert 'Done' in capsys.readouterr().out
+    assert 'there are 12 images to calibrate with, but with fewer than 32' in warnings[0]
+    about = json.loads({prop.key: prop.value for prop in onnx.load(out).metadata_props}['mmnasfpn'])
+    assert (about['config'], about['precision']) == ('tiny.py', 'int8')
+    assert about['classes'] == ['circle', 'square', 'triangle'] and about['version']
+    assert 'QuantizeLinear' in {node.op_type for node in onnx.load(out).graph.node}
+    for backend in BACKENDS:
+        cfg = load_config(config, tmp_path / backend)
+        cfg.experiment_name = f'{tmp_path.name}-{backend}'
+        assert 0 <= evaluate(cfg, str(out), backend=backend)['coco/bbox_mAP'] <= 1
+        image = images_of((101, 117), 1)[0].permute(1, 2, 0).numpy()
+        found = list(Predictor(config, out, backend=backend)([image] * 3, batch_size=3))
+        assert len(found) == 3 and len(found[0].boxes) > 20
+
+
+def test_examples_are_drawn_from_what_is_given(shapes, tmp_path):
+    def sums(*arguments, **options):
+        return sorted(x.sum().item() for x in example_images(shapes, *arguments, **options))
+
+    root = shapes.data_root
+    everything = sums()
+    assert len(everything) == 12 and example_images(shapes)[0].shape == (3, 256, 256)
+    assert sums(f'{root}/train') == sums(f'{root}/train/*.jpg') == everything
+    assert sums(f'{root}/annotations/train.json') == everything
+    some = sums(number=5)
+    assert some == sums(number=5) != sums(number=5, seed=1) and set(some) < set(everything)
+    shutil.copytree(f'{root}/train', tmp_path / 'mine/images')
+    names = dict(images=[dict(id=1, file_name='000003.jpg')], annotations=[], categories=[])
+    (tmp_path / 'mine/annotations').mkdir()
+    (tmp_path / 'mine/annotations/some.json').write_text(json.dumps(names))
+    shapes.train_dataloader = None
+    shapes.test_dataloader.dataset.data_root = 'nowhere'
+    assert sums(tmp_path / 'mine/annotations/some.json') == [
+        x for x in everything if x in sums(tmp_path / 'mine/images/000003.jpg')]
+    with pytest.raises(UsageError, match='no train_dataloader .* by --calibration'):
+        example_images(shapes)
+
+
+def test_examples_that_are_missing_are_named(shapes, tmp_path, warnings):
+    (tmp_path / 'a.jpg').write_text('text')
+    with pytest.raises(FileNotFoundError, match='none of .*a.jpg.* can be read'):
+        example_images(shapes, tmp_path)
+    assert f'{tmp_path}/a.jpg is skipped' in warnings[0]
+    (tmp_path / 'none.json').write_text(json.dumps(dict(images=[], annotations=[], categories=[])))
+    (tmp_path / 'lost.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='z.jpg')], annotations=[], categories=[])))
+    for given, words in (('none.json', 'has no image'), ('empty', 'without an image'),
+                         ('lost.json', 'has z.jpg, but they are not in .*: give the folder')):
+        (tmp_path / 'empty').mkdir(exist_ok=True)
+        with pytest.raises(FileNotFoundError, match=words):
+            example_images(shapes, tmp_path / given)
+
+
+def test_impossible_precisions_are_refused_before_anything_is_written(lively, tmp_path, monkeypatch,
+                                                                      capsys):
+    cfg, out = load_config(lively[0]), tmp_path / 'not.onnx'
+    with pytest.raises(UsageError, match='int8 needs images .* --calibration'):
+        export_checkpoint(cfg, lively[1], out, precision='int8')
+    with pytest.raises(ValueError, match="precision is 'int4', but must be one of fp32, fp16, int8"):
+        export_checkpoint(cfg, lively[1], out, precision='int4')
+    with pytest.raises(SystemExit):
+        run_tool_here(monkeypatch, 'export_onnx', *lively, out, '--calibration', tmp_path)
+    assert '--calibration is for --precision int8' in capsys.readouterr().err
+    assert not list(tmp_path.glob('not*'))
+
+
+def test_a_runtime_that_is_not_there_and_an_unknown_one_are_named(exported, lively, monkeypatch):
+    with pytest.raises(ValueError, match="backend is 'tflite', but must be one of onnx, openvino"):
+        open_model(exported, 'tflite')
+    with pytest.raises(UsageError, match="--backend is 'openvino', which is for an exported model"):
+        Predictor(*lively, backend='openvino')
+    text = exported.with_name('text.onnx')
+    text.write_text('text')
+    with pytest.raises(ValueError, match='no model that OpenVINO can run'):
+        open_model(text, 'openvino')
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        open_model(exported.with_name('none.onnx'), 'openvino')
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='OpenVINO is not installed: pip install .mmnasfpn.export'):
+        open_model(exported, 'openvino')
+
+
+def test_openvino_refuses_images_that_it_would_not_answer(lively, exported):
+    about = dict(background=[0, 0, 0], least=97)
+    frame = Frame.of(['n', 3, 'h', 'w'], about, 'm.onnx', 'openvino')
+    assert frame.stack([torch.zeros(3, 97, 200)]).shape == (1, 3, 97, 200)
+    with pytest.raises(ValueError, match='96x200, but OpenVINO runs m.onnx on no fewer than 97'):
+        frame.stack([torch.zeros(3, 96, 200)])
+    assert Frame.of([-1, 3, -1, -1], about, 'm.onnx', 'onnx').least == 1
+    assert OnnxDetector(exported).about['least'] == 97
+
+
+def test_no_images_are_answered_without_the_runtime(exported, monkeypatch):
+    detector = OnnxDetector(exported)
+    monkeypatch.setattr(detector, 'run', None)
+    assert detector([], []) == [] and detector.test_step(dict(inputs=[], data_samples=[])) == []
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_every_runtime_takes_as_many_threads_as_pytorch(exported, backend):
+    before = torch.get_num_threads()
+    images = images_of((256, 256), 1).float().numpy()
+    found = {}
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found[threads] = open_model(exported, backend).run(images)
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(found[1], found[2], strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), torch.from_numpy(two))
