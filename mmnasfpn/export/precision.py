@@ -91,18 +91,19 @@ def network_of(model: Any) -> list[Any]:
         ValueError: If the model has no convolution after another.
     """
     nodes = list(model.graph.node)  # sorted: each after those that it takes from
-    is_after: dict[str, bool] = {}
-    after, before = set(), set()
+    after: set[int] = set()
+    before: set[int] = set()
+    from_convolutions: set[str] = set()
     for index, node in enumerate(nodes):
-        if node.op_type == 'Conv' or any(is_after.get(name, False) for name in node.input):
+        if node.op_type == 'Conv' or not from_convolutions.isdisjoint(node.input):
             after.add(index)
-            is_after.update(dict.fromkeys(node.output, True))
-    is_before: set[str] = set()
+            from_convolutions.update(node.output)
+    to_convolutions: set[str] = set()
     for index, node in reversed(list(enumerate(nodes))):
-        if any(name in is_before for name in node.output):
+        if not to_convolutions.isdisjoint(node.output):
             before.add(index)
         if index in before or node.op_type == 'Conv':
-            is_before.update(node.input)
+            to_convolutions.update(node.input)
     network = [nodes[index] for index in sorted(after & before)]
     if not network:
         raise ValueError('the model has no convolution after another')
