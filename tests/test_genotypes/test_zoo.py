@@ -72,6 +72,10 @@ def test_every_genotype_has_its_source(name):
     assert record['command'].startswith('tools/find_pyramid.py configs/') and record['stages']
 
 
+def test_the_earlier_pyramid_of_the_lite_searches_is_the_one_of_that_name():
+    assert get_genotype(REPO / 'docs/searches/nasfpn_lite/earlier.json') == GENOTYPES['nasfpn_lite_0']
+
+
 def test_get_genotype_takes_a_genotype_a_dict_a_name_and_a_json_file(tmp_path):
     genotype = get_genotype('nasfpn')
     path = tmp_path / 'mine.json'
