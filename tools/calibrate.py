@@ -11,7 +11,10 @@ def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
     parser.add_argument('checkpoint', nargs='?',
                         help='its checkpoint; NMS time depends on how many boxes pass the threshold '
-                             '(random weights)')
+                             '(random weights). Or what tools/export_onnx.py --exits wrote, by the name '
+                             'that it was given')
+    parser.add_argument('--backend', choices=['onnx', 'openvino'],
+                        help='what runs exported exits (onnx, ONNX Runtime)')
     parser.add_argument('--out', type=output_file('.json'), metavar='FILE',
                         help='write the calibration, for model.load_calibration(FILE)')
     what = parser.add_mutually_exclusive_group()
@@ -37,7 +40,7 @@ def main() -> None:
     calibration, shapes = calibrate(
         load_parsed_config(args), args.checkpoint, args.images,
         args.image_size and tuple(args.image_size), args.batch_size, args.num_images, args.runs,
-        args.trust_checkpoint)
+        args.trust_checkpoint, args.backend)
     Console().print(calibration_to_markdown(calibration.machine, shapes), markup=False, soft_wrap=True)
     if args.out:
         calibration.save(args.out)

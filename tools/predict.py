@@ -17,7 +17,9 @@ from mmnasfpn.engine.cli import (
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, is_run=False)
-    parser.add_argument('checkpoint', help='its checkpoint, or a .onnx model exported from one')
+    parser.add_argument('checkpoint',
+                        help='its checkpoint, or a .onnx model exported from one: with --exits, the '
+                             'name that tools/export_onnx.py was given')
     parser.add_argument('inputs', nargs='+', metavar='INPUT',
                         help="images, videos, folders, globs ('images/**/*.jpg', in quotes), or a "
                              "camera's number (0)")

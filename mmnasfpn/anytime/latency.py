@@ -11,6 +11,7 @@ import torch
 from rich.progress import track
 from torch import Size, nn
 
+from mmnasfpn.export import AnytimeOnnxDetector
 from mmnasfpn.models.detectors import AnytimeDetector
 
 
@@ -21,16 +22,16 @@ class ExitRun:
     Args:
         exit_stack (int): The exit.
         input_shape (tuple[int, int, int]): Images, rows and columns of the model's input.
-        backbone, neck, head (float): The parts of the forward pass.
         total (float): All, with preprocessing, decoding and NMS.
+        backbone, neck, head (float | None): The parts of the forward pass; None of an exported model.
     """
 
     exit_stack: int
     input_shape: tuple[int, int, int]
-    backbone: float
-    neck: float
-    head: float
     total: float
+    backbone: float | None = None
+    neck: float | None = None
+    head: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,26 @@ class ExitLatency:
     Args:
         exit_stack (int): The exit.
         runs (int): The number of runs.
-        backbone, neck, head, forward (float): The parts of the forward pass, and all of it.
-        rest (float): Preprocessing, decoding and NMS.
         total (float): All.
         total_95 (float): 95% of the runs took no longer.
+        backbone, neck, head, forward (float | None): The parts of the forward pass, and all of it;
+            None of an exported model.
+        rest (float | None): Preprocessing, decoding and NMS; likewise.
     """
 
     exit_stack: int
     runs: int
-    backbone: float
-    neck: float
-    head: float
-    forward: float
-    rest: float
     total: float
     total_95: float
+    backbone: float | None = None
+    neck: float | None = None
+    head: float | None = None
+    forward: float | None = None
+    rest: float | None = None
 
 
-def time_exits(model: AnytimeDetector, batches: Sequence[Mapping[str, Any]]) -> list[ExitRun]:
+def time_exits(model: AnytimeDetector | AnytimeOnnxDetector,
+               batches: Sequence[Mapping[str, Any]]) -> list[ExitRun]:
     """Run each batch to each exit, one after the other, and show the progress.
 
     Each run starts from the images and stops at the exit. The exits take turns, so that a change of the
@@ -65,7 +68,7 @@ def time_exits(model: AnytimeDetector, batches: Sequence[Mapping[str, Any]]) -> 
     and the second counts.
 
     Args:
-        model (AnytimeDetector): The model, in evaluation mode.
+        model (AnytimeDetector | AnytimeOnnxDetector): The model, in evaluation mode.
         batches (Sequence[Mapping]): Batches as data loaders give them.
 
     Returns:
@@ -93,18 +96,25 @@ def summarize(runs: Sequence[ExitRun]) -> list[ExitLatency]:
     latencies = []
     for exit_stack in sorted({run.exit_stack for run in runs}):
         own = [run for run in runs if run.exit_stack == exit_stack]
-        parts = {part: np.array([getattr(run, part) for run in own])
-                 for part in ('backbone', 'neck', 'head', 'total')}
-        parts['forward'] = parts['backbone'] + parts['neck'] + parts['head']
-        parts['rest'] = parts['total'] - parts['forward']
-        within = float(np.quantile(parts['total'], 0.95, method='higher'))
+        times = {'total': np.array([run.total for run in own])}
+        if own[0].backbone is not None:
+            for part in ('backbone', 'neck', 'head'):
+                times[part] = np.array([getattr(run, part) for run in own])
+            times['forward'] = times['backbone'] + times['neck'] + times['head']
+            times['rest'] = times['total'] - times['forward']
+        within = float(np.quantile(times['total'], 0.95, method='higher'))
         latencies.append(ExitLatency(exit_stack, len(own), total_95=within, **{
-            part: float(np.median(times)) for part, times in parts.items()}))
+            part: float(np.median(each)) for part, each in times.items()}))
     return latencies
 
 
 @torch.no_grad()
-def _time(model: AnytimeDetector, batch: Mapping[str, Any]) -> ExitRun:
+def _time(model: AnytimeDetector | AnytimeOnnxDetector, batch: Mapping[str, Any]) -> ExitRun:
+    if isinstance(model, AnytimeOnnxDetector):
+        start = time.perf_counter()
+        model.test_step(batch)
+        return ExitRun(model.exit_stack, model.input_shape(batch['inputs']),
+                       1000 * (time.perf_counter() - start))
     device = next(model.parameters()).device
     moments: list[float] = []
     shapes: list[Size] = []
@@ -127,7 +137,7 @@ def _time(model: AnytimeDetector, batch: Mapping[str, Any]) -> ExitRun:
         note_time()
         model.test_step(batch)
         note_time()
-    start, backbone, neck, head_start, head_end, end = moments
+    first, backbone, neck, head_start, head_end, end = moments
     [(images, _, rows, columns)] = shapes
     return ExitRun(model.exit_stack, (images, rows, columns), backbone=neck - backbone,
-                   neck=head_start - neck, head=head_end - head_start, total=end - start)
+                   neck=head_start - neck, head=head_end - head_start, total=end - first)

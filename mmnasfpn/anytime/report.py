@@ -87,15 +87,21 @@ def calibration_to_markdown(machine: Mapping[str, Any], shapes: Sequence[ShapeRe
         lines = [[
             str(part.exit_stack), f'{cost.params / 1e6:.2f}',
             f'{cost.flops / 1e9:.2f} ({cost.flops / costs[-1].flops:.3f})',
-            f'{part.forward:.1f} ({part.forward / last.forward:.3f})', f'{part.backbone:.1f}',
-            f'{part.neck:.1f} ({part.neck / last.neck:.3f})', f'{part.head:.1f}',
-            f'{part.rest:.1f}', f'{part.total:.1f}', f'{part.total_95:.1f}']
+            _ms(part.forward, last.forward), _ms(part.backbone), _ms(part.neck, last.neck),
+            _ms(part.head), _ms(part.rest), _ms(part.total), _ms(part.total_95)]
             for part, cost in zip(shape.latencies, costs, strict=True)]
         parts += [f'batches of {images}, {rows}x{columns}; medians of {last.runs} runs; FLOPs of one '
                   'image; in brackets the share of the last exit',
                   to_table(('exit', 'params, M', 'FLOPs, B', 'forward, ms', 'backbone', 'neck', 'head',
                             'NMS etc.', 'all', '95% within'), lines)]
     return '\n'.join(parts)
+
+
+def _ms(value: float | None, of: float | None = None) -> str:
+    """Return milliseconds as text, and their share of others in brackets; '' for None."""
+    if value is None:
+        return ''
+    return f'{value:.1f}' if of is None else f'{value:.1f} ({value / of:.3f})'
 
 
 def _describe(machine: Mapping[str, Any]) -> str:
@@ -110,7 +116,7 @@ def to_markdown(report: AnytimeReport) -> str:
     lines = []
     for part in report.exits:
         line = [str(part.exit_stack), f'{part.params / 1e6:.2f}', f'{part.flops / 1e9:.2f}',
-                f'{part.latency.forward:.1f}', f'{part.latency.total:.1f}',
+                _ms(part.latency.forward), _ms(part.latency.total),
                 *('-' if value < 0 else f'{value:.3f}' for value in part.metrics.values())]
         if part.plain_ap is not None:
             line.append(f'{part.plain_ap:.3f}')

@@ -1,6 +1,5 @@
 """A whole detector as one function of images, without anything that an exporter cannot follow."""
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -11,9 +10,12 @@ from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from torch import Tensor, nn
 
 from mmnasfpn._checks import check_whole_number
-from mmnasfpn.export.nms import keep_by_nms
+from mmnasfpn.export.operators import keep_by_nms, quotient
 from mmnasfpn.models.dense_heads.batched_detections import BatchedDetections
 from mmnasfpn.models.detectors import AnytimeDetector
+
+#: What an :class:`ExportableDetector` can return.
+OUTPUTS = ('detections', 'candidates', 'raw')
 
 #: TensorRT's TopK gives no more.
 MAX_CANDIDATES = 3840
@@ -35,24 +37,27 @@ class ExportableDetector(nn.Module):
         detector (SingleStageDetector): Of any head that leaves decoding to MMDetection's
             ``BaseDenseHead``: RetinaNet, FCOS, ATSS, RTMDet and others. An :class:`AnytimeDetector` at
             the exit in force. It is put into evaluation mode.
-        is_raw (bool): Return what the head returns, instead of detections. Defaults to False.
+        outputs (str): ``'detections'``; ``'candidates'``, what goes into NMS, for a runtime that has no
+            NMS; or ``'raw'``, what the head returns. Defaults to ``'detections'``.
         max_candidates (int): At least 1. Defaults to 3840, the most that TensorRT can sort.
 
     Raises:
-        ValueError: If the detector is of another kind.
+        ValueError: If the detector is of another kind, or there is no such output.
     """
 
-    def __init__(self, detector: nn.Module, is_raw: bool = False,
+    def __init__(self, detector: nn.Module, outputs: str = 'detections',
                  max_candidates: int = MAX_CANDIDATES) -> None:
         super().__init__()
         check_whole_number('max_candidates', max_candidates, 1)
+        if outputs not in OUTPUTS:
+            raise ValueError(f'outputs is {outputs!r}, but must be one of {", ".join(OUTPUTS)}')
         if not isinstance(detector, SingleStageDetector):
             raise ValueError(f'the detector is a {type(detector).__name__}, but only single-stage ones '
                              'can be exported')
         self.detector = detector.eval()
         self.head: Any = (detector.head_of(detector.exit_stack)
                           if isinstance(detector, AnytimeDetector) else detector.bbox_head).eval()
-        self.is_raw = is_raw
+        self.outputs = outputs
         self.max_candidates = max_candidates
         cfg = self.head.test_cfg or {}
         self.score_thr = cfg.get('score_thr', 0)
@@ -66,7 +71,7 @@ class ExportableDetector(nn.Module):
                                                                              ImgDataPreprocessor):
             raise ValueError(f'model.data_preprocessor is a {type(preprocessor).__name__}, and export '
                              'knows only that of MMDetection: use mmdet.DetDataPreprocessor')
-        if not is_raw:
+        if outputs != 'raw':
             self._check_decoding()
 
     def _check_decoding(self) -> None:
@@ -74,7 +79,8 @@ class ExportableDetector(nn.Module):
         own = [method for method in _DECODING
                if getattr(type(self.head), method, None)
                not in [getattr(decoder, method) for decoder in _DECODERS]]
-        if own or getattr(self.head.loss_cls, 'custom_cls_channels', False):
+        loss = getattr(self.head, 'loss_cls', None)  # SSD's head has none
+        if own or getattr(loss, 'custom_cls_channels', False):
             raise ValueError(f'{name} decodes its boxes in a way of its own ({", ".join(own)}): export '
                              'what it returns instead (--raw)')
         unknown = sorted(set(self.nms) - {'type', 'iou_threshold', 'class_agnostic', 'split_thr'})
@@ -93,24 +99,35 @@ class ExportableDetector(nn.Module):
         Returns:
             tuple[Tensor, ...]: For each image, the best first: ``boxes`` (N, K, 4), x1, y1, x2, y2 in
             pixels of the images; ``scores`` (N, K) in 0..1; ``labels`` (N, K). K is
-            ``test_cfg.max_per_img``. Where there are fewer, the rest have score 0 and label -1. Or what
-            the head returns, level after level, all class scores first.
+            ``test_cfg.max_per_img``. Where there are fewer, the rest have score 0 and label -1.
+            Candidates are the same, in no order, and K at most ``max_candidates``. Or what the head
+            returns, level after level, all class scores first.
         """
-        outputs = self.head(self.detector.extract_feat(self.preprocess(images)))
-        if self.is_raw:
-            return tuple(x for maps in outputs for x in maps)
-        return self.decode(outputs, images.shape[-2:])
+        maps = self.run_network(images)
+        return maps if self.outputs == 'raw' else self.decode(maps, edge_of(images))
 
-    def decode(self, outputs: Sequence[Sequence[Tensor]], size: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return the detections, as :meth:`forward` does, in what the head returned."""
-        boxes, scores, labels = self._candidates(*outputs, size=size)
+    def run_network(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what the head returns, level after level, all class scores first."""
+        outputs = self.head(self.detector.extract_feat(self.preprocess(images)))
+        return tuple(x for maps in outputs for x in maps)
+
+    def decode(self, maps: Sequence[Tensor], edge: Tensor) -> tuple[Tensor, ...]:
+        """Return the detections or candidates, as :meth:`forward` does.
+
+        Args:
+            maps (Sequence[Tensor]): What the head returned.
+            edge (Tensor): The largest values of a box in the images, as :func:`edge_of` returns them.
+        """
+        levels = self.head.prior_generator.num_levels
+        outputs = [maps[start:start + levels] for start in range(0, len(maps), levels)]
+        boxes, scores, labels = self._candidates(*outputs, edge=edge)
+        if self.outputs == 'candidates':
+            return _blank(boxes, scores, labels)
         keep = keep_by_nms(self._set_apart(boxes, labels), scores, float(self.nms['iou_threshold']),
                            self.max_per_img)
         kept = torch.where(keep > 0, scores, torch.full_like(scores, -1))
         scores, index = kept.topk(min(self.max_per_img, kept.shape[1]))  # (N, K)
-        found = scores > 0
-        boxes = _take(boxes, index) * found[..., None]
-        return boxes, scores * found, torch.where(found, labels.gather(1, index), -1)
+        return _blank(_take(boxes, index), scores, labels.gather(1, index))
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Normalise images, and pad them at the bottom and the right until the size divides.
@@ -130,46 +147,51 @@ class ExportableDetector(nn.Module):
 
     def _candidates(self, cls_scores: Sequence[Tensor], bbox_preds: Sequence[Tensor],
                     score_factors: Sequence[Tensor] | None = None, *,
-                    size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+                    edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return boxes (N, M, 4), scores (N, M), -1 where there is none, and labels (N, M)."""
-        priors = self.head.prior_generator.grid_priors(
-            [x.shape[-2:] for x in cls_scores], dtype=cls_scores[0].dtype, device=cls_scores[0].device)
-        levels = zip_longest(cls_scores, bbox_preds, priors, score_factors or ())
-        parts = list(zip(*(self._best_of_level(*level) for level in levels), strict=True))
-        best, labels, deltas, points = (torch.cat(part, 1) for part in parts[:4])
-        factors = torch.cat(parts[4], 1) if score_factors else torch.ones_like(best)
-        if best.shape[1] > self.max_candidates:
-            best, index = best.topk(self.max_candidates)
-            labels, factors = labels.gather(1, index), factors.gather(1, index)
-            deltas, points = _take(deltas, index), _take(points, index)
+        head = self.head
+        priors = torch.cat(head.prior_generator.grid_priors(
+            [x.shape[-2:] for x in cls_scores], dtype=cls_scores[0].dtype, device=cls_scores[0].device))
+        classes = head.cls_out_channels - (not head.use_sigmoid_cls)  # without the background
+        best, index = self._best_of_levels(cls_scores)
+        prior = quotient(index, classes)
+        labels = index - prior * classes
+        prior = prior.minimum(prior.new_full((), priors.shape[0] - 1))
+        deltas = _take(_flat(bbox_preds, head.bbox_coder.encode_size), prior)
+        points = priors[prior]
         # (N * M, 4) each: MMDetection's coders take no batches.
-        boxes = self.head.bbox_coder.decode(points.flatten(0, 1), deltas.flatten(0, 1))
+        boxes = head.bbox_coder.decode(points.flatten(0, 1), deltas.flatten(0, 1))
         boxes = boxes.unflatten(0, best.shape)
-        if self.head.bbox_coder.clip_border:
-            rows, columns = size
-            boxes = torch.stack([boxes[..., 0].clamp(0, columns), boxes[..., 1].clamp(0, rows),
-                                 boxes[..., 2].clamp(0, columns), boxes[..., 3].clamp(0, rows)], -1)
+        if head.bbox_coder.clip_border:
+            boxes = boxes.clamp(min=0).minimum(edge)
         is_valid = best > self.score_thr
         if self.min_bbox_size >= 0:
             is_valid = is_valid & (boxes[..., 2:] - boxes[..., :2] > self.min_bbox_size).all(-1)
-        return boxes, torch.where(is_valid, best * factors, torch.full_like(best, -1)), labels
-
-    def _best_of_level(self, cls_scores: Tensor, bbox_preds: Tensor, priors: Tensor,
-                       score_factors: Tensor | None) -> list[Tensor]:
-        """Return the best scores of a level (N, M), and of each its label, deltas, prior and factor."""
-        head = self.head
-        scores = _flat(cls_scores, head.cls_out_channels)  # (N, priors, classes)
-        scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[..., :-1]
-        _, number, classes = scores.shape
-        wanted = self.nms_pre if 0 < self.nms_pre < self.max_candidates else self.max_candidates
-        # So that there are always as many.
-        best, index = F.pad(scores.flatten(1), (0, wanted), value=-1).topk(wanted)  # (N, M)
-        labels, index = index % classes, (index // classes).clamp(max=number - 1)
-        found = [best, labels, _take(_flat(bbox_preds, head.bbox_coder.encode_size), index),
-                 priors[index]]
         if score_factors is not None:
-            found.append(_flat(score_factors, 1).sigmoid().squeeze(-1).gather(1, index))
-        return found
+            best = best * _flat(score_factors, 1).sigmoid().squeeze(-1).gather(1, prior)
+        return boxes, torch.where(is_valid, best, torch.full_like(best, -1)), labels
+
+    def _best_of_levels(self, cls_scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the best scores (N, M), and which of all levels' pairs of a prior and a class they are.
+
+        Where a level has fewer than it should give, the rest are -1.
+        """
+        head = self.head
+        wanted = self.nms_pre if 0 < self.nms_pre < self.max_candidates else self.max_candidates
+        parts = []
+        start = 0
+        for level in cls_scores:
+            scores = _flat([level], head.cls_out_channels)  # (N, priors, classes)
+            scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[..., :-1]
+            scores = scores.flatten(1)
+            best, index = F.pad(scores, (0, wanted), value=-1).topk(wanted)
+            parts.append((best, index + start))
+            start += scores.shape[1]
+        best, index = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        if best.shape[1] > self.max_candidates:
+            best, order = best.topk(self.max_candidates)
+            index = index.gather(1, order)
+        return best, index
 
     def _set_apart(self, boxes: Tensor, labels: Tensor) -> Tensor:
         """Move the boxes of each class to where those of no other are, as MMCV's NMS does."""
@@ -178,9 +200,22 @@ class ExportableDetector(nn.Module):
         return boxes + (labels * (boxes.amax((1, 2))[:, None] + 1))[..., None]
 
 
-def _flat(x: Tensor, channels: int) -> Tensor:
-    """(N, priors * channels, H, W) -> (N, H * W * priors, channels)."""
-    return x.unflatten(1, (-1, channels)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+def edge_of(images: Tensor) -> Tensor:
+    """Return the largest x1, y1, x2 and y2 of a box in images, (4,): their columns and rows."""
+    rows, columns = (torch.full((), pixels, dtype=images.dtype, device=images.device)
+                     for pixels in images.shape[-2:])
+    return torch.stack([columns, rows, columns, rows])
+
+
+def _blank(boxes: Tensor, scores: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """Return them with score 0, label -1 and an empty box where the score is not above 0."""
+    found = scores > 0
+    return boxes * found[..., None], scores * found, torch.where(found, labels, -1)
+
+
+def _flat(maps: Sequence[Tensor], channels: int) -> Tensor:
+    """(N, priors * channels, H_i, W_i) each -> (N, sum of H_i * W_i * priors, channels)."""
+    return torch.cat([x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, channels) for x in maps], 1)
 
 
 def _take(x: Tensor, index: Tensor) -> Tensor:

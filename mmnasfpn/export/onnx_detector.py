@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmcv.ops import batched_nms
 from mmdet.models.utils.misc import samplelist_boxtype2tensor
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseDataPreprocessor, BaseModel
@@ -38,13 +39,12 @@ class OnnxDetector(BaseModel):
     def __init__(self, path: str | os.PathLike[str], backend: str = 'onnx') -> None:
         super().__init__(BaseDataPreprocessor())  # leaves images as they were read
         self.path = os.fspath(path)
-        runtime = open_model(path, backend)
-        self.run = runtime.run
-        self.about: dict[str, Any] = json.loads(runtime.metadata.get(METADATA, '{}'))
-        if self.about.get('outputs') != 'detections':
+        self.runtime = open_model(path, backend)
+        self.about: dict[str, Any] = json.loads(self.runtime.metadata.get(METADATA, '{}'))
+        if self.about.get('outputs') not in ('detections', 'candidates'):
             raise ValueError(f'{path} gives no detections of tools/export_onnx.py: export it without '
                              '--raw')
-        self.frame = Frame.of(runtime.shape, self.about, self.path, backend)
+        self.frame = Frame.of(self.runtime.shape, self.about, self.path, backend)
 
     def forward(self, inputs: Sequence[Tensor], data_samples: Sequence[DetDataSample],
                 mode: str = 'predict') -> list[DetDataSample]:
@@ -66,12 +66,22 @@ class OnnxDetector(BaseModel):
             raise ValueError(f'mode is {mode!r}, but an exported model can only predict')
         samples = iter(data_samples)
         for images in self.frame.batches(inputs):
-            found = self.run(images)
+            found = self.runtime.run(images)
             # The samples last: of a batch that is filled up, they end first.
-            for boxes, scores, labels, sample in zip(*found, samples, strict=False):
-                sample.pred_instances = _to_instances(sample, boxes, scores, labels)
+            for *found_in_image, sample in zip(*found, samples, strict=False):
+                instances = _to_instances(*found_in_image)
+                if self.about['outputs'] == 'candidates':
+                    instances = self._suppress(instances)
+                instances.bboxes = _on_original(instances.bboxes, sample)
+                sample.pred_instances = instances
         samplelist_boxtype2tensor(data_samples)  # as MMDetection's preprocessors do
         return list(data_samples)
+
+    def _suppress(self, candidates: InstanceData) -> InstanceData:
+        """Return what the config's NMS keeps, the best first."""
+        _, keep = batched_nms(candidates.bboxes, candidates.scores, candidates.labels,
+                              dict(self.about['nms']))
+        return candidates[keep[:self.about['max_per_img']]]
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,9 @@ class Frame:
     least: int = 1
 
     @classmethod
-    def of(cls, shape: Sequence[Any], about: Mapping[str, Any], path: str, backend: str) -> 'Frame':
-        """Return that of a model by the shape of its input, with a name or -1 for an open size."""
+    def of(cls, shape: Sequence[Any], about: Mapping[str, Any], path: str,
+           backend: str = 'onnx') -> 'Frame':
+        """Return that of a model by the shape of its input, with a name, 0 or -1 for an open size."""
         batch, _, rows, columns = (size if isinstance(size, int) and size > 0 else None
                                    for size in shape)
         # OpenVINO cannot pool a map smaller than the window, and with one thread it does not say so.
@@ -142,11 +153,14 @@ class Frame:
         return (F.pad(pixels - background, (0, beside, 0, below)) + background).numpy()
 
 
-def _to_instances(sample: DetDataSample, boxes: np.ndarray, scores: np.ndarray,
-                  labels: np.ndarray) -> InstanceData:
+def _to_instances(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> InstanceData:
     found = labels >= 0
+    return InstanceData(bboxes=torch.from_numpy(boxes[found]), scores=torch.from_numpy(scores[found]),
+                        labels=torch.from_numpy(labels[found]))
+
+
+def _on_original(boxes: Tensor, sample: DetDataSample) -> Tensor:
+    """Return boxes clipped to their image and in pixels of the original one."""
     rows, columns = sample.img_shape[:2]
-    edge = np.array([columns, rows, columns, rows], np.float32)
-    scale = np.array([*sample.scale_factor, *sample.scale_factor], np.float32)
-    return InstanceData(bboxes=torch.from_numpy(np.minimum(boxes[found], edge) / scale),
-                        scores=torch.from_numpy(scores[found]), labels=torch.from_numpy(labels[found]))
+    return boxes.minimum(boxes.new_tensor([columns, rows, columns, rows])) / boxes.new_tensor(
+        [*sample.scale_factor, *sample.scale_factor])

@@ -13,10 +13,14 @@ from mmnasfpn.export.to_onnx import check_installed
 PRECISIONS = ('fp32', 'fp16', 'int8')
 
 #: What int8 is for: convolutions, and what lies between them and is as fast on integers.
-_QUANTIZED = ('Conv', 'Relu', 'Add', 'MaxPool', 'Resize')
+_QUANTIZED = ('Conv', 'Relu', 'Clip', 'Add', 'MaxPool', 'Resize')
 
 
-def to_int8(model: Any, batches: Iterable[np.ndarray]) -> Any:
+#: Of ONNX: the first opset with a scale for each channel.
+_LEAST_OPSET = 13
+
+
+def to_int8(model: Any, batches: Iterable[np.ndarray], is_symmetric: bool = False) -> Any:
     """Return an ONNX model in int8, by ONNX Runtime's static quantisation.
 
     Weights are integers with a scale for each channel, maps between the convolutions integers with one
@@ -29,15 +33,19 @@ def to_int8(model: Any, batches: Iterable[np.ndarray]) -> Any:
     Args:
         model (ModelProto): The model in float32, of one input.
         batches (Iterable[ndarray]): What it takes.
+        is_symmetric (bool): Let the integer 0 stand for 0, use all 8 bits, and leave biases in float:
+            what TensorRT wants. Defaults to False.
 
     Returns:
         ModelProto: The model in int8, without metadata.
 
     Raises:
         ImportError: If what export needs is not installed.
-        ValueError: If the model has nothing to quantise.
+        ValueError: If the model has nothing to quantise, is quantised already, or its opset is too
+            old.
     """
     check_installed()
+    _check_float32(model, 'int8')
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -51,9 +59,12 @@ def to_int8(model: Any, batches: Iterable[np.ndarray]) -> Any:
         nodes = [node.name for node in network_of(onnx.load(prepared))
                  if node.op_type in _QUANTIZED]
         quantize_static(prepared, quantized, _reader(model.graph.input[0].name, batches),
-                        QuantFormat.QDQ, list(_QUANTIZED), per_channel=True, reduce_range=True,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                        nodes_to_quantize=nodes)
+                        QuantFormat.QDQ, list(_QUANTIZED), per_channel=True,
+                        reduce_range=not is_symmetric,
+                        activation_type=QuantType.QInt8 if is_symmetric else QuantType.QUInt8,
+                        weight_type=QuantType.QInt8, nodes_to_quantize=nodes,
+                        extra_options=dict(ActivationSymmetric=is_symmetric,
+                                           QuantizeBias=not is_symmetric))
         return onnx.load(quantized)
 
 
@@ -70,8 +81,11 @@ def to_fp16(model: Any) -> Any:
 
     Raises:
         ImportError: If what export needs is not installed.
+        ValueError: If the model has nothing to convert, is in another precision already, or its opset
+            is too old.
     """
     check_installed()
+    _check_float32(model, 'fp16')
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     network = {node.name for node in network_of(model)}
@@ -79,6 +93,21 @@ def to_fp16(model: Any) -> Any:
     with _quietly():
         return convert_float_to_float16(model, keep_io_types=True, op_block_list=[],
                                         node_block_list=others)
+
+
+def _check_float32(model: Any, precision: str) -> None:
+    import onnx
+
+    kinds = {node.op_type for node in model.graph.node}
+    types = {x.data_type for x in model.graph.initializer}
+    is_float16 = onnx.TensorProto.FLOAT16 in types
+    if is_float16 or {'QuantizeLinear', 'DequantizeLinear', 'QLinearConv', 'ConvInteger'} & kinds:
+        raise ValueError(f'the model is {"in float16" if is_float16 else "quantised"} already: give the '
+                         'one in float32')
+    [opset] = [x.version for x in model.opset_import if x.domain in ('', 'ai.onnx')]
+    if opset < _LEAST_OPSET:
+        raise ValueError(f'the model has opset {opset}, but {precision} needs at least {_LEAST_OPSET}: '
+                         'export it anew')
 
 
 def network_of(model: Any) -> list[Any]:

@@ -19,11 +19,15 @@ class Runtime:
     """A model that is ready to run.
 
     Args:
+        name (str): Of the runtime, with its version.
+        device (str): What it runs on: ``'cpu'``, or the name of ONNX Runtime's provider.
         shape (Sequence): Of its input; a name or -1 stands for a size that is left open.
         metadata (Mapping[str, str]): The texts that are kept in it.
         run (Callable): Returns the outputs for an input, in their order.
     """
 
+    name: str
+    device: str
     shape: Sequence[Any]
     metadata: Mapping[str, str]
     run: Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -48,8 +52,13 @@ def open_model(path: str | os.PathLike[str], backend: str = 'onnx') -> Runtime:
     if backend != 'onnx':
         raise ValueError(f'backend is {backend!r}, but must be one of {", ".join(BACKENDS)}')
     session = open_session(path)
+    import onnxruntime
+
     [images] = session.get_inputs()
-    return Runtime(images.shape, session.get_modelmeta().custom_metadata_map,
+    provider = session.get_providers()[0]
+    return Runtime(f'ONNX Runtime {onnxruntime.__version__}',
+                   'cpu' if provider == 'CPUExecutionProvider' else provider, images.shape,
+                   session.get_modelmeta().custom_metadata_map,
                    lambda batch: session.run(None, {images.name: batch}))
 
 
@@ -104,6 +113,7 @@ def compile_openvino(path: str | os.PathLike[str], hint: str = 'LATENCY') -> Any
 def _open_openvino(path: str | os.PathLike[str]) -> Runtime:
     compiled = compile_openvino(path)
     import onnx
+    import openvino
 
     model = onnx.load(os.fspath(path))
     [images] = compiled.inputs
@@ -113,7 +123,8 @@ def _open_openvino(path: str | os.PathLike[str]) -> Runtime:
         found = compiled(batch)  # what it returns is written over by the next run
         return [found[output].copy() for output in compiled.outputs]
 
-    return Runtime(shape, {prop.key: prop.value for prop in model.metadata_props}, run)
+    return Runtime(f'OpenVINO {openvino.__version__}', 'cpu', shape,
+                   {prop.key: prop.value for prop in model.metadata_props}, run)
 
 
 def _check_file(path: str | os.PathLike[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmnasfpn._files import atomic_path
-from mmnasfpn.export.nms import onnx_keep_by_nms
+from mmnasfpn.export.operators import onnx_translations
 
 #: Called with what is done next.
 Progress: TypeAlias = Callable[[str], None]
@@ -41,7 +41,7 @@ def missing_packages() -> list[str]:
 
 
 def to_onnx(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str],
-            output_names: Sequence[str] | None = None, dynamic_dims: Sequence[int] = (),
+            output_names: Sequence[str] | None = None, dynamic_dims: Sequence[Sequence[int]] = (),
             progress: Progress = no_progress) -> Any:
     """Return a module as an ONNX model.
 
@@ -51,8 +51,8 @@ def to_onnx(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[s
             that the model will take.
         input_names (Sequence[str]): Names of the inputs.
         output_names (Sequence[str] | None): Names of the outputs. Defaults to the exporter's.
-        dynamic_dims (Sequence[int]): The dimensions of each input whose sizes the model leaves open; at
-            least 2 in the examples. Defaults to none.
+        dynamic_dims (Sequence[Sequence[int]]): For each input, the dimensions whose sizes the model
+            leaves open; at least 2 in the examples. Defaults to none.
         progress (Callable): Called with what is done next. Defaults to nothing.
 
     Returns:
@@ -62,18 +62,28 @@ def to_onnx(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[s
         ImportError: If what export needs is not installed.
     """
     check_installed()
-    sizes = dict.fromkeys(dynamic_dims, torch.export.Dim.DYNAMIC)
+    sizes = tuple(dict.fromkeys(dims, torch.export.Dim.DYNAMIC) for dims in dynamic_dims)
     with torch.no_grad(), _quietly():
         progress('Following the network')
-        program = torch.export.export(module, tuple(inputs), strict=False,
-                                      dynamic_shapes=[sizes for _ in inputs] if sizes else None)
+        program = torch.export.export(_OfManyInputs(module), tuple(inputs), strict=False,
+                                      dynamic_shapes=(sizes,) if sizes else None)
         progress('Writing it in ONNX')
         model = torch.onnx.export(
             program, input_names=input_names, output_names=output_names, opset_version=_OPSET,
-            dynamo=True, verbose=False,
-            custom_translation_table={torch.ops.mmnasfpn.keep_by_nms.default: onnx_keep_by_nms})
+            dynamo=True, verbose=False, custom_translation_table=onnx_translations())
     assert model is not None
     return model.model_proto
+
+
+class _OfManyInputs(nn.Module):
+    """A module by a signature that has room for any number of inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.module(*inputs)
 
 
 def write_onnx(model: Any, out: str | os.PathLike[str],

@@ -18,9 +18,10 @@ from mmnasfpn.engine.preflight import check_model
 from mmnasfpn.engine.preflight.data_config import leaves
 from mmnasfpn.engine.run import DTYPES
 from mmnasfpn.errors import ConfigError, UsageError
+from mmnasfpn.export.anytime import AnytimeOnnxDetector, find_exits
 from mmnasfpn.export.onnx_detector import OnnxDetector
 from mmnasfpn.models.compile import compile_networks
-from mmnasfpn.models.detectors import AnytimeDetector
+from mmnasfpn.models.detectors.deadlines import KeepsDeadlines
 from mmnasfpn.models.fold import fold_norms
 from mmnasfpn.models.precision import give_rois_plain_maps, run_in_autocast
 from mmnasfpn.registry import class_of
@@ -76,7 +77,8 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
 
     Args:
         cfg (Config): The config.
-        checkpoint (str): Path or URL of a checkpoint, or path of a model of ``tools/export_onnx.py``.
+        checkpoint (str): Path or URL of a checkpoint, or path of a model of ``tools/export_onnx.py``:
+            with ``--exits``, the path that it was given.
         device (str | None): E.g. ``'cpu'`` or ``'cuda:1'``. Defaults to None: a GPU if there is one.
         trust_checkpoint (bool): Read the checkpoint in full, whatever it makes Python run. Defaults to
             False: weights only.
@@ -90,7 +92,8 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
     """
     if cfg.get('model') is None:
         raise ConfigError('model is missing in the config: give the detector')
-    if '://' not in checkpoint:
+    exits = find_exits(checkpoint) if checkpoint.endswith('.onnx') else {}
+    if '://' not in checkpoint and not (exits and not os.path.exists(checkpoint)):
         check_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     speed = speed or Speed()
@@ -99,7 +102,8 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
         if speed != Speed() or device is not None:
             raise UsageError('--device, --dtype, --channels-last, --fuse and --compile cannot change an '
                              'exported model: leave them out')
-        model: Any = OnnxDetector(checkpoint, backend or 'onnx').eval()
+        kind: Any = OnnxDetector if os.path.exists(checkpoint) else AnytimeOnnxDetector
+        model: Any = kind(checkpoint, backend or 'onnx').eval()
         meta = dict(dataset_meta=dict(classes=model.about['classes']))
     elif backend is not None:
         raise UsageError(f'--backend is {backend!r}, which is for an exported model (.onnx): leave it '
@@ -131,8 +135,8 @@ def choose_exit(model: Any, exit_stack: int | None, deadline_ms: float | None,
     """
     if exit_stack is None and deadline_ms is None and calibration is None:
         return
-    if not isinstance(model, AnytimeDetector):
-        advice = ('export the exit itself (tools/export_onnx.py --exits)'
+    if not isinstance(model, KeepsDeadlines):
+        advice = ('export all exits (tools/export_onnx.py --exits), and give the path given there'
                   if isinstance(model, OnnxDetector) else 'leave them out')
         raise UsageError('--exit, --deadline-ms and --calibration are for a mmnasfpn.AnytimeDetector, '
                          f'but the model is a {type(model).__name__}: {advice}')

@@ -77,14 +77,13 @@ def _training_images(cfg: Config) -> Iterator[str]:
 
 
 def _given_images(cfg: Config, given: str | os.PathLike[str]) -> Sequence[str]:
-    if not os.fspath(given).endswith('.json'):
-        found = [source.path for source in find_sources([given]) if source.kind == 'image']
-        if not found:
-            raise FileNotFoundError(f'--calibration {os.fspath(given)} has no image')
-        return found
-    names = [str(image['file_name']) for image in read_json(given)[0]['images']]
+    is_annotations = os.fspath(given).endswith('.json')
+    names = ([str(image['file_name']) for image in read_json(given)[0]['images']] if is_annotations
+             else [source.path for source in find_sources([given]) if source.kind == 'image'])
     if not names:
         raise FileNotFoundError(f'--calibration {os.fspath(given)} has no image')
+    if not is_annotations:
+        return names
     folders = list(dict.fromkeys(_folders(cfg, Path(given))))
     for folder in folders:
         if all((folder / name).is_file() for name in names):

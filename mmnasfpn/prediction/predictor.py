@@ -94,7 +94,8 @@ class Predictor:
 
     Args:
         config (Config | str | PathLike): The config; its path, or the file's name of one of ours.
-        checkpoint (str | PathLike): A checkpoint of it, or a model of ``tools/export_onnx.py``.
+        checkpoint (str | PathLike): A checkpoint of it, or a model of ``tools/export_onnx.py``: with
+            ``--exits``, the path that it was given.
         device (str | None): E.g. ``'cpu'`` or ``'cuda:1'``. Defaults to None: a GPU if there is one.
         exit_stack (int | None): The exit of an anytime detector. Defaults to None: as the config says.
         deadline_ms (float | None): Milliseconds for each image, by which an anytime detector chooses

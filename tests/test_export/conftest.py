@@ -11,7 +11,7 @@ from tests.conftest import run_tool_here, write_tiny_config
 from tests.test_export.lively import make_lively
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def lively(tmp_path_factory):
     """The path of a config, and a checkpoint that finds many boxes."""
     folder = tmp_path_factory.mktemp('lively')
@@ -32,7 +32,7 @@ def lively_config(lively, tmp_path):
     return cfg, lively[1]
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='package')
 def exported(lively, tmp_path_factory):
     """The model that the tool writes of them."""
     out = tmp_path_factory.mktemp('models') / 'new/static.onnx'

@@ -1,29 +1,39 @@
 """Exported detectors find what those find that they were exported from."""
 import json
 import re
+import shutil
 
 import mmcv
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from mmengine.fileio import load
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 
+from mmnasfpn.anytime.calibrate import calibrate
+from mmnasfpn.anytime.report import calibration_to_markdown
 from mmnasfpn.checkpoints.safe import CheckpointError
 from mmnasfpn.engine.run import evaluate, load_config
+from mmnasfpn.errors import UsageError
 from mmnasfpn.export import (
+    AnytimeOnnxDetector,
     ExportableDetector,
     OnnxDetector,
+    check_for_tensorrt,
     to_fp16,
     to_int8,
     to_onnx,
     write_onnx,
 )
-from mmnasfpn.export.nms import keep_by_nms
-from mmnasfpn.export.run import EXAMPLE_SIZE, export_checkpoint
+from mmnasfpn.export.operators import keep_by_nms, quotient
+from mmnasfpn.export.parts import detector_to_onnx
+from mmnasfpn.export.run import EXAMPLE_SIZE, Form, convert_model, export_checkpoint
 from mmnasfpn.export.runtimes import BACKENDS, open_model, open_session
+from mmnasfpn.models.detectors.calibration import CalibrationError
+from mmnasfpn.prediction import Predictor
 from tests.conftest import REPO
 from tests.test_export.lively import (
     LARGER_SIZES,
@@ -75,13 +85,6 @@ def test_the_best_candidates_of_all_levels_go_into_nms(tmp_path):
     torch.testing.assert_close(few, many[:, :40])
 
 
-class Both(ExportableDetector):
-    """Detections and what the head returns, of one run."""
-
-    def decode(self, outputs, size):
-        return (*super().decode(outputs, size), *(x for maps in outputs for x in maps))
-
-
 @pytest.fixture(scope='module')
 def of_open_sizes(lively, tmp_path_factory):
     """The detector, and a model of it for any number of images of any size, with two outputs more."""
@@ -89,8 +92,12 @@ def of_open_sizes(lively, tmp_path_factory):
     detector = detector_of(load_config(lively[0]), lively[1])
     detector.bbox_head.test_cfg.nms_pre = 3840
     path = tmp_path_factory.mktemp('models') / 'both.onnx'
-    example = torch.zeros(2, 3, *EXAMPLE_SIZE)
-    write_onnx(to_onnx(Both(detector), [example], ['images'], dynamic_dims=(0, 2, 3)), path)
+    model = detector_to_onnx(ExportableDetector(detector), torch.zeros(2, 3, *EXAMPLE_SIZE), True)
+    maps = {name for node in model.graph.node for name in node.output
+            if re.fullmatch(r'(scores|boxes)_\d', name)}
+    for name in sorted(maps, key=lambda name: (name[0] == 'b', name)):
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, [None] * 4))
+    write_onnx(model, path)
     return detector, path
 
 
@@ -177,7 +184,7 @@ def test_an_exported_model_is_tested_as_the_checkpoint_is(lively, exported, tmp_
 
 def test_a_model_of_one_size_takes_smaller_images_but_no_larger_ones(lively_config, tmp_path):
     cfg, checkpoint = lively_config
-    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'static.onnx', (96, 128), batch_size=2)
+    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'static.onnx', Form((96, 128), batch_size=2))
     init_default_scope('mmdet')
     detector, exported = detector_of(cfg, checkpoint), OnnxDetector(path)
     assert exported.about['classes'] == ['circle', 'square', 'triangle']
@@ -197,7 +204,7 @@ def test_a_model_of_one_size_takes_smaller_images_but_no_larger_ones(lively_conf
 def test_raw_models_and_those_without_a_data_preprocessor_do_nothing_else(lively_config, tmp_path):
     cfg, checkpoint = lively_config
     cfg.model.data_preprocessor = None
-    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'bare.onnx', (64, 96), is_raw=True)
+    [path] = export_checkpoint(cfg, checkpoint, tmp_path / 'bare.onnx', Form((64, 96), is_raw=True))
     images = images_of((64, 96), 1).float()
     cfg.model.pop('data_preprocessor')
     with torch.no_grad():
@@ -221,10 +228,21 @@ def test_a_data_preprocessor_of_another_kind_is_refused(tmp_path):
         ExportableDetector(detector)
 
 
-def test_exits_are_models_of_their_own(lively_config, tmp_path):
-    cfg, checkpoint = lively_config
-    cfg.model.type, cfg.model['heads'] = 'mmnasfpn.AnytimeDetector', 'shared'
-    paths = export_checkpoint(cfg, checkpoint, tmp_path / 'any.onnx', SIZES[0], all_exits=True)
+@pytest.fixture(scope='module')
+def anytime(lively, tmp_path_factory):
+    """The config of an anytime detector, its checkpoint, and the exits exported from it."""
+    folder = tmp_path_factory.mktemp('anytime')
+    config = folder / 'anytime.py'
+    config.write_text(f"_base_ = {str(lively[0])!r}\nmodel = dict(type='mmnasfpn.AnytimeDetector', "
+                      "heads='shared', test_cfg=dict(nms_pre=3840))\n")
+    paths = export_checkpoint(load_config(config), lively[1], folder / 'any.onnx', Form(SIZES[0]),
+                              all_exits=True)
+    return config, lively[1], paths
+
+
+def test_exits_are_models_of_their_own(anytime):
+    config, checkpoint, paths = anytime
+    cfg = load_config(config)
     assert [path.name for path in paths] == ['any-exit1.onnx', 'any-exit2.onnx']
     assert paths[0].stat().st_size < paths[1].stat().st_size  # without the second stack
     detector, images = detector_of(cfg, checkpoint), images_of(SIZES[0], 1)
@@ -233,6 +251,171 @@ def test_exits_are_models_of_their_own(lively_config, tmp_path):
         [theirs] = detect(detector, images)
         found = open_session(path).run(None, {'images': images.float().numpy()})
         assert_same(theirs, *(x[0] for x in found))
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_exported_exits_keep_deadlines_by_a_calibration_of_their_runtime(anytime, backend, tmp_path):
+    config, _, _ = anytime
+    path, latency = config.with_name('any.onnx'), tmp_path / 'latency.json'
+    cfg = load_config(config)
+    calibration, shapes = calibrate(cfg, str(path), image_size=(100, 120), num_runs=2, backend=backend)
+    assert {'onnx': 'ONNX Runtime', 'openvino': 'OpenVINO'}[backend] in calibration.machine['runtime']
+    assert calibration.inputs[0].image_size == SIZES[0]  # to which it is filled up
+    assert '| 2 |' in calibration_to_markdown(calibration.machine, shapes)
+    calibration.save(latency)
+    times = calibration.inputs[0].exits
+    image = images_of((100, 120), 1)[0].permute(1, 2, 0).numpy()
+    cfg.test_dataloader.dataset.pipeline[1].scale = SIZES[0]
+    for deadline, exit_stack in ((1e-3, 1), (max(times.values()) + 1, 2)):
+        predictor = Predictor(cfg, path, deadline_ms=deadline, calibration=latency, backend=backend)
+        if exit_stack == 1:
+            with pytest.warns(RuntimeWarning, match='no exit takes 0.001 ms or less'):
+                [found] = predictor([image])
+        else:
+            [found] = predictor([image])
+        [same] = Predictor(cfg, path, exit_stack=exit_stack, backend=backend)([image])
+        assert found.exit_stack == same.exit_stack == exit_stack
+        assert len(found.boxes) > 20 and (found.boxes == same.boxes).all()
+    with pytest.raises(CalibrationError, match='of another model|of another machine'):
+        AnytimeOnnxDetector(path, next(name for name in BACKENDS if name != backend)).load_calibration(
+            latency)
+
+
+def test_exits_that_do_not_go_together_or_are_missing_are_named(anytime, tmp_path):
+    config, checkpoint, paths = anytime
+    cfg = load_config(config)
+    with pytest.raises(FileNotFoundError, match='there is no .*none-exit1.onnx'):
+        AnytimeOnnxDetector(tmp_path / 'none.onnx')
+    with pytest.raises(FileNotFoundError, match='none.onnx'):
+        Predictor(cfg, tmp_path / 'none.onnx')
+    detector = AnytimeOnnxDetector(config.with_name('any.onnx'))
+    assert detector.test_step(dict(inputs=[], data_samples=[])) == []
+    with pytest.raises(UsageError, match='has 2 images, but the models take 1 at a time'):
+        detector.input_shape(images_of(SIZES[0], 2))
+    cfg.model.exits = [2]
+    with pytest.raises(UsageError, match='has the exits .1, 2., but the config .2.'):
+        calibrate(cfg, str(config.with_name('any.onnx')))
+    with pytest.raises(UsageError, match="--backend is 'onnx', which is for exported exits"):
+        calibrate(cfg, str(checkpoint), backend='onnx')
+    for path in paths:
+        shutil.copy(path, tmp_path)
+    model = onnx.load(paths[0])
+    model.metadata_props[0].value = model.metadata_props[0].value.replace('anytime.py', 'other.py')
+    onnx.save(model, tmp_path / paths[0].name)
+    with pytest.raises(ValueError, match='any-exit1.onnx and .*any-exit2.onnx are not of one export'):
+        AnytimeOnnxDetector(tmp_path / 'any.onnx')
+
+
+#: Not in https://github.com/onnx/onnx-tensorrt/blob/main/docs/operators.md of TensorRT 8.4, which
+#: later versions add to, or of an output whose size it would not know.
+UNKNOWN_TO_TENSORRT = {
+    'BitShift', 'Compress', 'ConvInteger', 'Det', 'DynamicQuantizeLinear', 'Hardmax', 'IsInf',
+    'MatMulInteger', 'MaxRoiPool', 'MaxUnpool', 'Mod', 'Multinomial', 'NonMaxSuppression', 'NonZero',
+    'OneHot', 'QLinearConv', 'QLinearMatMul', 'Reciprocal', 'RoiAlign', 'Shrink', 'Unique'}
+
+
+@pytest.fixture(scope='module')
+def for_tensorrt(lively, tmp_path_factory):
+    """The config of the detector, its checkpoint, and the model of its candidates."""
+    cfg = load_config(lively[0], cfg_options={'model.test_cfg.nms_pre': 3840})
+    out = tmp_path_factory.mktemp('models') / 'tensorrt.onnx'
+    export_checkpoint(cfg, lively[1], out, Form(SIZES[0], batch_size=2, target='tensorrt'))
+    return cfg, lively[1], out
+
+
+def test_what_is_for_tensorrt_has_known_sizes_and_operators_and_no_nms(for_tensorrt):
+    model = onnx.load(for_tensorrt[2])
+    check_for_tensorrt(model)
+    assert not {node.op_type for node in model.graph.node} & UNKNOWN_TO_TENSORRT
+    shapes = [[dim.dim_value for dim in output.type.tensor_type.shape.dim]
+              for output in model.graph.output]
+    assert shapes == [[2, 3840, 4], [2, 3840], [2, 3840]]
+    constants = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
+    assert {constants[node.input[1]].item() for node in model.graph.node
+            if node.op_type == 'TopK'} == {3840}
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_candidates_become_the_detections_that_a_model_with_nms_gives(for_tensorrt, backend):
+    cfg, checkpoint, out = for_tensorrt
+    detector, exported = detector_of(cfg, checkpoint), OnnxDetector(out, backend)
+    small = images_of((70, 101), 3)
+    scale = torch.tensor([0.5, 2.0, 0.5, 2.0])
+    filled = torch.stack([torch.from_numpy(x) for x in exported.frame.stack(small[:2])])
+    with torch.no_grad():
+        expected = ExportableDetector(detector)(filled)
+    for index, ours in enumerate(detect(exported, small, (0.5, 2.0))[:2]):
+        boxes, scores, labels = (x[index] for x in expected)
+        found = labels >= 0
+        assert_same(InstanceData(
+            bboxes=boxes[found].minimum(torch.tensor([101, 70, 101, 70])) / scale, scores=scores[found],
+            labels=labels[found]), ours.bboxes, ours.scores, ours.labels)
+
+
+def test_integers_for_tensorrt_are_symmetric(for_tensorrt, tmp_path):
+    out = tmp_path / 'int8.onnx'
+    convert_model(for_tensorrt[2], out, 'int8', images_of(SIZES[0], 4))
+    model = onnx.load(out)
+    check_for_tensorrt(model)
+    constants = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
+    quantizing = [node for node in model.graph.node if node.op_type.endswith('QuantizeLinear')]
+    zeros = [constants[node.input[2]] for node in quantizing]
+    assert len(zeros) > 50
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    assert json.loads(model.metadata_props[0].value)['precision'] == 'int8'
+    options = onnxruntime.SessionOptions()  # that computes in float: the sums of some CPUs overflow
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    images = {'images': images_of(SIZES[0], 2).float().numpy()}
+    exact, near = (np.sort(onnxruntime.InferenceSession(path, options).run(None, images)[1])
+                   for path in (for_tensorrt[2], out))
+    assert np.corrcoef(exact.ravel(), near.ravel())[0, 1] > 0.97
+
+
+def test_what_tensorrt_would_not_take_is_named(of_open_sizes, for_tensorrt):
+    with pytest.raises(ValueError, match='an operator .* is of no known size'):
+        check_for_tensorrt(onnx.load(of_open_sizes[1]))
+    model = onnx.load(for_tensorrt[2])
+    model.graph.node[0].domain = 'mine'
+    model.opset_import.append(onnx.helper.make_opsetid('mine', 1))
+    with pytest.raises(ValueError, match='of mine, which TensorRT does not know'):
+        check_for_tensorrt(model)
+
+
+@pytest.mark.skipif('TensorrtExecutionProvider' not in onnxruntime.get_available_providers(),
+                    reason='needs ONNX Runtime with TensorRT, on a GPU')
+def test_tensorrt_gives_the_same_candidates(for_tensorrt):
+    images = {'images': images_of(SIZES[0], 2).float().numpy()}
+    found, expected = (
+        onnxruntime.InferenceSession(for_tensorrt[2], providers=[provider]).run(None, images)
+        for provider in ('TensorrtExecutionProvider', 'CPUExecutionProvider'))
+    np.testing.assert_allclose(np.sort(found[1]), np.sort(expected[1]), atol=1e-2)
+
+
+def test_quotients_are_one_operator(tmp_path):
+    class Quotient(torch.nn.Module):
+        def forward(self, x):
+            return quotient(x, 7)
+
+    x = torch.arange(50)
+    model = to_onnx(Quotient(), [x], ['x'])
+    assert [node.op_type for node in model.graph.node] == ['Div']
+    write_onnx(model, tmp_path / 'q.onnx')
+    [found] = open_session(tmp_path / 'q.onnx').run(None, {'x': x.numpy()})
+    assert (found == quotient(x, 7).numpy()).all() and found.max() == 7
+
+
+def test_impossible_forms_are_refused():
+    for arguments, words in (
+            (dict(image_size=(0, 64)), 'image_size'), (dict(batch_size=0), 'batch_size'),
+            (dict(max_candidates=0), 'max_candidates'),
+            (dict(precision='int4'), "precision is 'int4', but must be one of fp32, fp16, int8"),
+            (dict(target='phone'), "target is 'phone', but must be one of any, tensorrt"),
+            (dict(target='tensorrt', is_dynamic=True), '--dynamic .* --target tensorrt needs one size'),
+            (dict(target='tensorrt', max_candidates=4000), 'TensorRT sorts at most 3840')):
+        with pytest.raises(ValueError, match=words):
+            Form(**arguments)
+    with pytest.raises(ValueError, match="outputs is 'masks'"):
+        ExportableDetector(None, 'masks')
 
 
 def test_nms_keeps_the_same_in_onnx(tmp_path):
@@ -255,8 +438,6 @@ def test_nms_keeps_the_same_in_onnx(tmp_path):
 
 @pytest.mark.parametrize(('options', 'arguments', 'words'), [
     ({}, dict(all_exits=True), 'only a mmnasfpn.AnytimeDetector has exits'),
-    ({}, dict(image_size=(0, 64)), 'image_size'),
-    ({}, dict(max_candidates=0), 'max_candidates'),
     ({'model.test_cfg.nms.type': 'soft_nms'}, {}, "ONNX has only dict\\(type='nms'"),
     ({'test_dataloader.dataset.pipeline': []}, {}, 'give --image-size'),
 ])
@@ -273,7 +454,7 @@ def test_heads_that_decode_their_own_way_export_raw_only(tmp_path):
     with pytest.raises(ValueError, match='GFLHead decodes .*_predict_by_feat_single.*--raw'):
         ExportableDetector(detector)
     with torch.no_grad():
-        assert len(ExportableDetector(detector, is_raw=True)(images_of(SIZES[1], 1).float())) == 10
+        assert len(ExportableDetector(detector, 'raw')(images_of(SIZES[1], 1).float())) == 10
     with pytest.raises(ValueError, match='only single-stage'):
         ExportableDetector(build('Faster R-CNN', tmp_path))
 

@@ -10,10 +10,10 @@ from onnx import TensorProto, helper
 
 from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.errors import UsageError
-from mmnasfpn.export import OnnxDetector
+from mmnasfpn.export import OnnxDetector, to_fp16, to_int8
 from mmnasfpn.export.onnx_detector import Frame
 from mmnasfpn.export.precision import network_of
-from mmnasfpn.export.run import export_checkpoint
+from mmnasfpn.export.run import Form, convert_model, export_checkpoint
 from mmnasfpn.export.runtimes import BACKENDS, open_model
 from mmnasfpn.prediction import Predictor
 from mmnasfpn.prediction.examples import example_images
@@ -55,11 +55,11 @@ def test_the_network_goes_from_the_first_convolutions_to_before_the_last():
         network_of(graph(('Conv', 'x w', 'a'), ('Relu', 'a', 'y')))
 
 
-def test_the_tool_calibrates_with_the_training_images(lively, tmp_path, monkeypatch, warnings, capsys):
-    config, checkpoint = lively
+def test_the_tool_calibrates_with_the_training_images(lively, exported, tmp_path, monkeypatch, warnings,
+                                                      capsys):
+    config, _ = lively
     out = tmp_path / 'int8.onnx'
-    run_tool_here(monkeypatch, 'export_onnx', config, checkpoint, out, '--precision', 'int8',
-                  '--batch-size', 2)
+    run_tool_here(monkeypatch, 'export_onnx', config, exported, out, '--precision', 'int8')
     assert 'Done' in capsys.readouterr().out
     assert 'there are 12 images to calibrate with, but with fewer than 32' in warnings[0]
     about = json.loads({prop.key: prop.value for prop in onnx.load(out).metadata_props}['mmnasfpn'])
@@ -117,13 +117,41 @@ def test_impossible_precisions_are_refused_before_anything_is_written(lively, tm
                                                                       capsys):
     cfg, out = load_config(lively[0]), tmp_path / 'not.onnx'
     with pytest.raises(UsageError, match='int8 needs images .* --calibration'):
-        export_checkpoint(cfg, lively[1], out, precision='int8')
-    with pytest.raises(ValueError, match="precision is 'int4', but must be one of fp32, fp16, int8"):
-        export_checkpoint(cfg, lively[1], out, precision='int4')
+        export_checkpoint(cfg, lively[1], out, Form(precision='int8'))
     with pytest.raises(SystemExit):
         run_tool_here(monkeypatch, 'export_onnx', *lively, out, '--calibration', tmp_path)
     assert '--calibration is for --precision int8' in capsys.readouterr().err
     assert not list(tmp_path.glob('not*'))
+
+
+def test_an_exported_model_is_converted_but_not_twice(lively, exported, tmp_path, monkeypatch, capsys):
+    half, other = tmp_path / 'half.onnx', tmp_path / 'other.onnx'
+    run_tool_here(monkeypatch, 'export_onnx', lively[0], exported, half, '--precision', 'fp16')
+    about = OnnxDetector(half).about
+    assert about == {**OnnxDetector(exported).about, 'precision': 'fp16'}
+    int8 = exported.with_name('int8.onnx')
+    convert_model(exported, int8, 'int8', images_of((256, 256), 2))
+    for path, words in ((half, 'is in float16 already'), (int8, 'is quantised already')):
+        for precision in ('fp16', 'int8'):
+            with pytest.raises(ValueError, match=words):
+                convert_model(path, other, precision, images_of((256, 256), 1))
+    (tmp_path / 'text.onnx').write_text('text')
+    onnx.save(graph(('Relu', 'x', 'y')), tmp_path / 'bare.onnx')
+    for path in ('text.onnx', 'bare.onnx'):
+        with pytest.raises(UsageError, match=f'{path} is no model of tools/export_onnx.py'):
+            convert_model(tmp_path / path, other, 'fp16')
+    with pytest.raises(FileNotFoundError, match='none.onnx does not exist'):
+        convert_model(tmp_path / 'none.onnx', other, 'fp16')
+    old = onnx.load(exported)
+    old.opset_import[0].version = 11
+    for convert in (to_fp16, lambda model: to_int8(model, [])):
+        with pytest.raises(ValueError, match='has opset 11, but .* needs at least 13: export it anew'):
+            convert(old)
+    for options, words in ((['--dynamic'], '--dynamic is settled in'), ([], 'is exported already')):
+        with pytest.raises(SystemExit):
+            run_tool_here(monkeypatch, 'export_onnx', lively[0], exported, other, *options)
+        assert words in capsys.readouterr().err
+    assert not other.exists()
 
 
 def test_a_runtime_that_is_not_there_and_an_unknown_one_are_named(exported, lively, monkeypatch):
@@ -154,7 +182,7 @@ def test_openvino_refuses_images_that_it_would_not_answer(lively, exported):
 
 def test_no_images_are_answered_without_the_runtime(exported, monkeypatch):
     detector = OnnxDetector(exported)
-    monkeypatch.setattr(detector, 'run', None)
+    monkeypatch.setattr(detector, 'runtime', None)
     assert detector([], []) == [] and detector.test_step(dict(inputs=[], data_samples=[])) == []
 
 

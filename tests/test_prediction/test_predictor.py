@@ -181,7 +181,7 @@ def test_an_exported_model_detects_and_images_too_large_for_it_are_named(tiny, p
 
 
 @pytest.mark.parametrize(('options', 'words'), [
-    (dict(exit_stack=1), 'export the exit itself'), (dict(device='cpu'), 'cannot change an exported'),
+    (dict(exit_stack=1), 'export all exits'), (dict(device='cpu'), 'cannot change an exported'),
     (dict(speed=Speed('bf16')), 'cannot change an exported model')])
 def test_options_that_cannot_change_an_exported_model_are_refused(tiny, tmp_path, options, words):
     write_onnx(tmp_path / 'm.onnx', ['a', 'b', 'c'])

@@ -1,7 +1,6 @@
 """Anytime detection: heads on every stack, and a real early exit (section 3.2)."""
 import copy
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
@@ -16,7 +15,8 @@ from mmengine.model import ModuleDict
 from torch import Tensor
 
 from mmnasfpn.models.dense_heads.batched_targets import share_targets
-from mmnasfpn.models.detectors.calibration import Calibration
+from mmnasfpn.models.detectors.calibration import machine_of, model_of
+from mmnasfpn.models.detectors.deadlines import KeepsDeadlines
 from mmnasfpn.models.detectors.exits import NormPerExit, give_norms_per_exit, rename_old_norms
 from mmnasfpn.models.necks import NASFPN
 from mmnasfpn.registry import MODELS
@@ -26,7 +26,7 @@ HEADS = ('shared', 'own_norms', 'separate')
 
 
 @MODELS.register_module()
-class AnytimeDetector(SingleStageDetector):
+class AnytimeDetector(KeepsDeadlines, SingleStageDetector):
     """A single-stage detector that can stop after any stack of its NAS-FPN neck.
 
     A head after each of the ``exits`` finds the objects in the pyramid of that stack. All of them are
@@ -92,8 +92,6 @@ class AnytimeDetector(SingleStageDetector):
         for network in self.neck.pyramids[self.exits[-1]:]:
             network.requires_grad_(False)  # never run: distributed training would wait for gradients
         self._check_exit(self.exit_stack)
-        self.calibration: Calibration | None = None
-        self._has_warned = False
 
     @property
     def exit_stack(self) -> int:
@@ -208,18 +206,13 @@ class AnytimeDetector(SingleStageDetector):
         batch_inputs, samples = self._prepare(inputs, data_samples)
         yield from self._detect(batch_inputs, samples, self.exits, rescale)
 
-    def load_calibration(self, path: str | os.PathLike[str]) -> None:
-        """Read the latency of each exit on this machine, for :meth:`predict_within`.
+    def machine(self) -> dict[str, Any]:
+        """Return what the speed depends on, as :func:`machine_of` does."""
+        return machine_of(next(self.parameters()).device)
 
-        Args:
-            path (str | PathLike): A file of ``tools/calibrate.py``.
-
-        Raises:
-            CalibrationError: If it is no calibration, or that of another machine or model.
-        """
-        calibration = Calibration.load(path)
-        calibration.check(self)
-        self.calibration = calibration
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies it, as :func:`model_of` does."""
+        return model_of(self)
 
     @torch.no_grad()
     def predict_within(self, inputs: Tensor | Mapping[str, Any], deadline_ms: float,
@@ -244,25 +237,10 @@ class AnytimeDetector(SingleStageDetector):
             CalibrationError: If the calibration is not of this machine, or not of inputs of this
                 size.
         """
-        if self.calibration is None:
-            raise RuntimeError('there is no calibration: make one on this machine (python '
-                               'tools/calibrate.py CONFIG CHECKPOINT --out FILE), and read it with '
-                               'model.load_calibration(FILE)')
-        if not _is_number(deadline_ms) or math.isnan(deadline_ms):
-            raise ValueError(f'deadline_ms is {deadline_ms!r}, but must be a number of milliseconds')
-        self.calibration.check_machine(self)
         batch_inputs, samples = self._prepare(inputs, data_samples)
-        exit_stack = self._deepest_within(deadline_ms, self.calibration.latencies_of(batch_inputs))
+        images, _, *size = batch_inputs.shape
+        exit_stack = self.exit_within(deadline_ms, (images, *size))
         return next(self._detect(batch_inputs, samples, [exit_stack], rescale))
-
-    def _deepest_within(self, deadline_ms: float, latencies: Mapping[int, float]) -> int:
-        in_time = [k for k, latency in latencies.items() if latency <= deadline_ms]
-        if not in_time and not self._has_warned:
-            self._has_warned = True
-            warnings.warn(f'no exit takes {deadline_ms:g} ms or less: the first takes '
-                          f'{latencies[self.exits[0]]:.1f} ms on this machine, and is taken',
-                          RuntimeWarning, stacklevel=4)
-        return max(in_time, default=self.exits[0])
 
     def _forward(self, batch_inputs: Tensor,
                  batch_data_samples: list[DetDataSample] | None = None) -> Any:

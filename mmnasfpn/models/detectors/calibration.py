@@ -2,14 +2,13 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from mmnasfpn._files import write_json
 
@@ -30,10 +29,10 @@ class InputLatencies:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The latencies by which :meth:`AnytimeDetector.predict_within` chooses the exit."""
+    """The latencies by which ``predict_within`` chooses the exit."""
 
-    machine: Mapping[str, Any]  # as :func:`machine_of` describes it
-    model: Mapping[str, Any]  # as :func:`model_of` describes it
+    machine: Mapping[str, Any]  # as ``machine()`` of the model describes it
+    model: Mapping[str, Any]  # as its ``identity()`` does
     inputs: tuple[InputLatencies, ...]  # one for each shape
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -59,27 +58,26 @@ class Calibration:
             raise CalibrationError(
                 f'{path} is not a calibration ({error!r}): {_HOW_TO_MAKE_ONE}') from None
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, machine: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """Raise a CalibrationError if it is of another machine or another model."""
-        self.check_machine(model)
-        ours = model_of(model)
-        _check_same('model', self.model, ours)
+        self.check_machine(machine)
+        _check_same('model', self.model, model)
         for part in self.inputs:
-            if sorted(part.exits) != ours['exits']:
+            if sorted(part.exits) != model['exits']:
                 raise CalibrationError(f'the calibration has the exits {sorted(part.exits)}, but the '
-                                       f'model {ours["exits"]}: {_HOW_TO_MAKE_ONE}')
+                                       f'model {model["exits"]}: {_HOW_TO_MAKE_ONE}')
 
-    def check_machine(self, model: nn.Module) -> None:
-        """Raise a CalibrationError if it is not of the machine that the model is on."""
-        _check_same('machine', self.machine, machine_of(next(model.parameters()).device))
+    def check_machine(self, machine: Mapping[str, Any]) -> None:
+        """Raise a CalibrationError if it is of another machine."""
+        _check_same('machine', self.machine, machine)
 
-    def latencies_of(self, batch_inputs: Tensor) -> Mapping[int, float]:
-        """Return the milliseconds by exit for a batch of images, (N, 3, H, W).
+    def latencies_of(self, input_shape: Sequence[int]) -> Mapping[int, float]:
+        """Return the milliseconds by exit for inputs of a shape: images, rows and columns.
 
         Raises:
             CalibrationError: If there are none for inputs of that shape.
         """
-        batch_size, _, *size = batch_inputs.shape
+        batch_size, *size = input_shape
         for part in self.inputs:
             if (part.batch_size, list(part.image_size)) == (batch_size, size):
                 return part.exits
@@ -98,7 +96,7 @@ def machine_of(device: torch.device) -> dict[str, Any]:
     machine = dict(device=device.type, torch=torch.__version__)
     if device.type == 'cuda':
         return dict(machine, name=torch.cuda.get_device_name(device))
-    return dict(machine, name=_cpu_name(), threads=torch.get_num_threads())
+    return dict(machine, name=cpu_name(), threads=torch.get_num_threads())
 
 
 def model_of(model: Any) -> dict[str, Any]:
@@ -108,7 +106,8 @@ def model_of(model: Any) -> dict[str, Any]:
 
 
 @cache
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return what the processor is called."""
     try:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:

@@ -1,4 +1,5 @@
-"""Non-maximum suppression as an operator of PyTorch that ONNX has too."""
+"""Operators of PyTorch that become those of ONNX which we want."""
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def _(boxes: Tensor, scores: Tensor, iou_threshold: float, max_per_img: int) -> 
     return torch.empty_like(scores)
 
 
-def onnx_keep_by_nms(boxes: Any, scores: Any, iou_threshold: float, max_per_img: int) -> Any:
+def _onnx_keep_by_nms(boxes: Any, scores: Any, iou_threshold: float, max_per_img: int) -> Any:
     """Write :func:`keep_by_nms` in ONNX's operators."""
     from onnxscript import opset18
 
@@ -45,3 +46,30 @@ def onnx_keep_by_nms(boxes: Any, scores: Any, iou_threshold: float, max_per_img:
     index = op.Gather(selected, op.Constant(value_ints=[0, 2]), axis=1)  # (S, 2)
     ones = op.Expand(op.Constant(value_float=1.0), op.Shape(selected, start=0, end=1))
     return op.ScatterND(op.Sub(scores, scores), index, ones)
+
+
+@torch.library.custom_op('mmnasfpn::quotient', mutates_args=())
+def quotient(index: Tensor, divisor: int) -> Tensor:
+    """Divide whole numbers that are not negative, and leave out the remainder.
+
+    ``//`` does so for negative ones too, which in ONNX takes six operators more.
+    """
+    return index // divisor
+
+
+@quotient.register_fake
+def _(index: Tensor, divisor: int) -> Tensor:
+    return torch.empty_like(index)
+
+
+def _onnx_quotient(index: Any, divisor: int) -> Any:
+    from onnxscript import opset18
+
+    op: Any = opset18
+    return op.Div(index, op.Constant(value_int=divisor))
+
+
+def onnx_translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Return what PyTorch's exporter calls for each of our operators."""
+    return {torch.ops.mmnasfpn.keep_by_nms.default: _onnx_keep_by_nms,
+            torch.ops.mmnasfpn.quotient.default: _onnx_quotient}
