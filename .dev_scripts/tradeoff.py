@@ -117,15 +117,15 @@ def draw_figure_8(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
         for series in panel:
             points = [(rows[row].flops_b, rows[row].params_m, text)
                       for row, text in series.points.items()]
-            _draw_series(axes, series, points, series.sides)
+            draw_series(axes, series, points, series.sides)
             for (x, y, _), row in zip(points, series.points, strict=True):
                 if row in PRINTED_AP and x is not None and y is not None:
                     _annotate(axes, PRINTED_AP[row], x, y, 'c', series.colour)
         axes.set(title=title, xlabel='FLOPs, billion (counted)', ylabel='parameters, million (counted)')
-        _finish(axes, 'upper left')
+        finish(axes, 'upper left')
     figure.suptitle("640x640, 90 classes; numbers: pyramid networks; APs: the paper's, where it prints "
                     'them', color=_INK)
-    _save(figure, out)
+    save(figure, out)
 
 
 def draw_figure_9(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
@@ -143,16 +143,17 @@ def draw_figure_9(rows: Mapping[str, Row], out: str | os.PathLike[str]) -> None:
             for series in panel:
                 points = [(value(rows[row]), rows[row].paper_test_dev_ap, text)
                           for row, text in series.points.items()]
-                _draw_series(axes, series, points, series.sides[column])
+                draw_series(axes, series, points, series.sides[column])
             axes.set(title=title, xlabel=label, ylabel='AP on test-dev (paper)')
-            _finish(axes, 'best' if column == 0 else None)
+            finish(axes, 'best' if column == 0 else None)
     figure.suptitle("AP and latency are the paper's; FLOPs and parameters are counted, 90 classes",
                     color=_INK)
-    _save(figure, out)
+    save(figure, out)
 
 
-def _draw_series(axes: Axes, series: Series, points: Sequence[tuple[float | None, float | None, str]],
-                 side: str) -> None:
+def draw_series(axes: Axes, series: Series, points: Sequence[tuple[float | None, float | None, str]],
+                side: str) -> None:
+    """Draw models, (x, y, text) each, where both are known, with their text at one of the sides."""
     known = [(x, y, text) for x, y, text in points if x is not None and y is not None]
     axes.plot([x for x, _, _ in known], [y for _, y, _ in known], label=series.name,
               color=series.colour, marker=series.marker, markersize=8, linewidth=1.8,
@@ -170,7 +171,8 @@ def _annotate(axes: Axes, text: str, x: float, y: float, side: str, colour: str)
                   horizontalalignment=across, verticalalignment=upward)
 
 
-def _finish(axes: Axes, legend: Literal['best', 'upper left'] | None) -> None:
+def finish(axes: Axes, legend: Literal['best', 'upper left', 'lower right'] | None) -> None:
+    """Give axes their look, and the legend's place; None draws none."""
     axes.margins(0.29, 0.12)
     axes.grid(color='#e4e8ec')
     axes.set_axisbelow(True)
@@ -179,7 +181,8 @@ def _finish(axes: Axes, legend: Literal['best', 'upper left'] | None) -> None:
         axes.legend(fontsize=9, frameon=False, loc=legend)
 
 
-def _save(figure: Figure, out: str | os.PathLike[str]) -> None:
+def save(figure: Figure, out: str | os.PathLike[str]) -> None:
+    """Write a figure to a file, whose folder is made."""
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)

@@ -20,3 +20,13 @@ DEFAULT_WAYS = dict(infer=('eager', 'channels_last', 'folded', 'folded+channels_
 CASES_PARTS = dict(infer='benchmark of inference', train='benchmark of training')
 COUNTS_PARTS = dict(infer='operations of inference', train='operations of training')
 SIZES_PARTS = dict(infer='growth in inference', train='growth in training')
+
+#: What can run a detector that is deployed on a CPU.
+RUNTIMES = {
+    'eager': 'PyTorch', 'compiled': 'PyTorch, compiled', 'onnx': 'ONNX Runtime',
+    'onnx-int8': 'ONNX Runtime, int8', 'openvino': 'OpenVINO', 'openvino-int8': 'OpenVINO, int8',
+    'openvino-throughput': 'OpenVINO, throughput',
+    'openvino-int8-throughput': 'OpenVINO, int8, throughput'}
+
+#: The part of a Markdown file that gets their latencies.
+RUNTIMES_PART = 'latencies by runtime'

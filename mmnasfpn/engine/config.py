@@ -1,5 +1,6 @@
 """Read a config, and settings for it on a command line; without importing PyTorch."""
 import argparse
+import importlib.util
 import itertools
 import os
 import traceback
@@ -15,7 +16,10 @@ from mmnasfpn.errors import ConfigError, UsageError
 
 
 def find_config(path: str | os.PathLike[str]) -> str:
-    """Return the path of a config, which may be the file's name of one of ours."""
+    """Return the path of a config, which may be the file's name of one of ours, or ``mmdet::<path>``."""
+    package, _, name = os.fspath(path).partition('::')
+    if name and (spec := importlib.util.find_spec(package)) and spec.origin:
+        return str(Path(spec.origin).parent / '.mim' / 'configs' / name)
     ours = OUR_CONFIGS / path
     return str(ours) if not os.path.exists(path) and ours.is_file() else os.fspath(path)
 

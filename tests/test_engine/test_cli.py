@@ -26,7 +26,7 @@ from mmnasfpn.engine.cli import (
     output_folder,
     run_tool,
 )
-from mmnasfpn.engine.config import CfgOptions
+from mmnasfpn.engine.config import CfgOptions, find_config
 from mmnasfpn.engine.user_errors import concerns_one_process, config_errors, is_users, message_of
 from mmnasfpn.errors import ConfigError, UsageError
 from mmnasfpn.genotypes import get_genotype
@@ -422,3 +422,12 @@ def test_the_cheap_tools_work_in_an_oddly_named_folder(run, tmp_path, capsys):
         assert (folder / out).is_file()
     assert str(folder) in capsys.readouterr().out
 
+
+
+def test_a_config_is_found_by_its_path_its_name_or_its_package(tmp_path):
+    ours = 'retinanet_r18-w16_nasfpn-3x64_7e_shapes.py'
+    theirs = Path(find_config(f'mmnasfpn::nasfpn/{ours}'))
+    assert Path(find_config(ours)).resolve() == theirs.resolve()
+    assert load_config('mmdet::ssd/ssd300_coco.py').model.type == 'SingleStageDetector'
+    for path in (str(tmp_path / 'a.py'), 'none::a.py', 'none.py'):
+        assert find_config(path) == path
