@@ -1,11 +1,12 @@
 """Export checkpoints: what ``tools/export_onnx.py`` does."""
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import ImgDataPreprocessor
@@ -204,7 +205,7 @@ def _finish(model: Any, about: Mapping[str, Any], precision: str, examples: Iter
         progress('Quantising')
         shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
         frame = Frame.of(shape, about, 'the model')
-        model = to_int8(model, frame.batches(list(examples)), about.get('target') == 'tensorrt')
+        model = to_int8(model, _Batches(frame, list(examples)), about.get('target') == 'tensorrt')
     elif precision == 'fp16':
         progress('Halving')
         model = to_fp16(model)
@@ -212,6 +213,17 @@ def _finish(model: Any, about: Mapping[str, Any], precision: str, examples: Iter
         progress('Checking')
         check_for_tensorrt(model)
     return model, {**about, 'precision': precision}
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Images in the batches of a frame, as often as they are iterated."""
+
+    frame: Frame
+    images: Sequence[Tensor]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.frame.batches(self.images)
 
 
 def _least_size(head: Any, preprocessor: Any) -> int:

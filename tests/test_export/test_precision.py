@@ -3,6 +3,7 @@ import importlib.util
 import json
 import shutil
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 
 from mmnasfpn.engine.run import evaluate, load_config
 from mmnasfpn.errors import UsageError
-from mmnasfpn.export import OnnxDetector, to_fp16, to_int8
+from mmnasfpn.export import OnnxDetector, to_fp16, to_int8, to_onnx, write_onnx
 from mmnasfpn.export.onnx_detector import Frame
 from mmnasfpn.export.precision import network_of
 from mmnasfpn.export.run import Form, convert_model, export_checkpoint
@@ -53,6 +54,44 @@ def test_the_network_goes_from_the_first_convolutions_to_before_the_last():
     assert [node.name for node in network_of(model)] == ['b', 'c', 'd', 'e', 'f']
     with pytest.raises(ValueError, match='no convolution after another'):
         network_of(graph(('Conv', 'x w', 'a'), ('Relu', 'a', 'y')))
+
+
+class Amplifier(torch.nn.Module):
+    """Whose second convolution makes a channel large that is small among the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = torch.nn.ModuleList(torch.nn.Conv2d(4, 4, 1) for _ in range(4))
+        with torch.no_grad():
+            for index, conv in enumerate(self.convs):  # different ones, as the exporter joins the same
+                conv.weight[:] = (1 - 0.01 * index) * torch.eye(4)[..., None, None]
+                conv.bias[:] = 0
+            self.convs[1].weight[0, 0], self.convs[2].weight[0, 0] = 0.01, 100
+
+    def forward(self, x):
+        x = self.convs[0](x)
+        for conv in self.convs[1:3]:
+            x = conv(x).clamp(0, 1)
+        return self.convs[3](x)
+
+
+@pytest.mark.parametrize('is_symmetric', [False, True])
+def test_a_convolution_that_rounding_would_spoil_stays_in_float(is_symmetric, tmp_path, monkeypatch):
+    x = torch.rand(8, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = to_onnx(Amplifier().eval(), [x], ['x'])
+    expected = Amplifier()(x).detach().numpy()
+    errors, floats = {}, {}
+    for most in (0.05, 1e9):
+        monkeypatch.setattr('mmnasfpn.export.precision._MOST_NOISE', most)
+        converted = to_int8(model, (batch for batch in [x.numpy()]), is_symmetric)
+        write_onnx(converted, tmp_path / 'int8.onnx')
+        [found] = open_model(tmp_path / 'int8.onnx').run(x.numpy())
+        errors[most] = np.abs(found - expected).max()
+        made_by = {name: node for node in converted.graph.node for name in node.output}
+        floats[most] = sum(node.op_type == 'Conv' and node.input[1] not in made_by
+                           for node in converted.graph.node)
+    assert floats == {0.05: 3, 1e9: 1}  # with the one whose activation it takes, and the last one
+    assert errors[0.05] < 0.02 and errors[1e9] > 0.1
 
 
 def test_the_tool_calibrates_with_the_training_images(lively, exported, tmp_path, monkeypatch, warnings,
