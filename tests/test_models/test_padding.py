@@ -31,7 +31,7 @@ def test_fixed_padding_computes_the_same_as_mmcvs(kernel, stride):
 def test_a_model_of_open_sizes_pads_as_mmcv_does(tmp_path):
     convs = nn.Sequential(*(Conv2dAdaptivePadding(3, 3, 3, 2) for _ in range(3))).eval()
     write_onnx(to_onnx(fix_padding(copy.deepcopy(convs)), [torch.zeros(1, 3, 64, 96)], ['x'],
-                       dynamic_dims=(2, 3)), tmp_path / 'm.onnx')
+                       dynamic_dims=[(2, 3)]), tmp_path / 'm.onnx')
     session = open_session(tmp_path / 'm.onnx')
     for size in ((64, 64), (101, 133), (240, 320)):
         x = torch.rand(1, 3, *size)
@@ -46,10 +46,12 @@ def test_detectors_are_exported_with_fixed_padding_where_sizes_are_open(tmp_path
     cfg.model.backbone.conv_cfg = dict(type='Conv2dAdaptivePadding')
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'c.pth')
     exported = []
-    monkeypatch.setattr(mmnasfpn.export.run, 'to_onnx', lambda module, *_: exported.append(module))
+    monkeypatch.setattr(mmnasfpn.export.run, 'detector_to_onnx',
+                        lambda module, *_: exported.append(module))
     monkeypatch.setattr(mmnasfpn.export.run, 'write_onnx', lambda *_: None)
     for is_dynamic in (False, True):
-        mmnasfpn.export.run.export_checkpoint(cfg, tmp_path / 'c.pth', tmp_path / 'm.onnx', (128, 128),
-                                              is_dynamic=is_dynamic)
+        mmnasfpn.export.run.export_checkpoint(
+            cfg, tmp_path / 'c.pth', tmp_path / 'm.onnx',
+            mmnasfpn.export.run.Form((128, 128), is_dynamic=is_dynamic))
     assert [any(type(part) is Conv2dAdaptivePadding for part in module.modules())
             for module in exported] == [True, False]
