@@ -21,8 +21,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmnasfpn._markdown import to_table
+from mmnasfpn.benchmark.measure import order_of
 from mmnasfpn.benchmark.settings import RUNTIMES
-from mmnasfpn.export import ExportableDetector, to_int8, to_onnx, write_onnx
+from mmnasfpn.export import ExportableDetector, to_int8, write_onnx
+from mmnasfpn.export.parts import detector_to_onnx
 from mmnasfpn.export.runtimes import compile_openvino, open_model
 from mmnasfpn.models.compile import compile_networks
 
@@ -108,8 +110,7 @@ def _write_models(cfg: Config, image_size: tuple[int, int], runtimes: Iterable[s
     files = {name: weights if name in ('eager', 'compiled') else int8 if 'int8' in name else fp32
              for name in runtimes}
     if {fp32, int8} & set(files.values()):
-        model = to_onnx(ExportableDetector(detector), [torch.zeros(1, 3, *image_size)], ['images'],
-                        ['boxes', 'scores', 'labels'])
+        model = detector_to_onnx(ExportableDetector(detector), torch.zeros(1, 3, *image_size), False)
         write_onnx(model, fp32)
         if int8 in files.values():
             generator = np.random.default_rng(0)
@@ -146,8 +147,7 @@ def _measure(cases: Sequence[Deployment], configs: Mapping[str, Config],
         times: dict[Deployment, list[float]] = {case: [] for case in cases}
         for number in range(rounds):
             progress(f'Timing, round {number + 1} of {rounds}')
-            # Each second round backwards, so that none is always first.
-            for case in cases[::-1 if number % 2 else 1]:
+            for case in order_of(cases, number):
                 times[case].append(pools[case].submit(_time).result())
     return {case: DeploymentCost(times[case], memory[case],
                                  files[case.model][case.runtime].stat().st_size / 2 ** 20)
@@ -251,10 +251,14 @@ def deployments_to_markdown(found: Mapping[Deployment, DeploymentCost]) -> str:
               for cost, first in zip(costs, eager, strict=True)),
             f'{known[0].file_mib:.1f}',
             '' if known[-1].memory_mib is None else f'{known[-1].memory_mib:.0f}'))
-    names = [f'{number} thread{"s" if number > 1 else ""}' for number in threads]
+    names = [_threads(number) for number in threads]
     head = ('model', 'runtime', *(f'ms, {name}' for name in names),
             *(f'/ eager, {name}' for name in names), 'file, MiB', 'memory, MiB')
     return to_table(head, lines)
+
+
+def _threads(number: int) -> str:
+    return f'{number} thread{"s" if number > 1 else ""}'
 
 
 def draw_deployments(found: Mapping[Deployment, DeploymentCost], out: Path) -> None:
@@ -269,6 +273,6 @@ def draw_deployments(found: Mapping[Deployment, DeploymentCost], out: Path) -> N
         axes.set_yticks(range(len(cases)),
                         [f'{case.model}: {RUNTIMES[case.runtime]}' for case in cases], fontsize=8)
         axes.invert_yaxis()
-        axes.set_xlabel(f'milliseconds for an image, {number} thread{"s" if number > 1 else ""}')
+        axes.set_xlabel(f'milliseconds for an image, {_threads(number)}')
         axes.grid(axis='x', alpha=0.3)
     figure.savefig(out, dpi=110)

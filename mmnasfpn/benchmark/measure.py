@@ -1,7 +1,7 @@
 """How long models take, and how much memory, against each other."""
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
@@ -51,10 +51,14 @@ def measure(runs: Mapping[CaseT, Callable[[], Any]], rounds: Iterable[int],
         peaks[case] = peak_memory(run, device) / 2 ** 20
     times: dict[CaseT, list[float]] = {case: [] for case in runs}
     for number in rounds:
-        # Each second round backwards, so that none is always first.
-        for case in list(runs)[::-1 if number % 2 else 1]:
+        for case in order_of(list(runs), number):
             times[case].append(_time(runs[case], device))
     return {case: Measurement(times[case], peaks[case]) for case in runs}
+
+
+def order_of(cases: Sequence[CaseT], number: int) -> Sequence[CaseT]:
+    """Return cases in the order of a round: each second one backwards, so that none is always first."""
+    return cases[::-1 if number % 2 else 1]
 
 
 def peak_memory(run: Callable[[], Any], device: torch.device) -> int:

@@ -53,18 +53,13 @@ class AnytimeOnnxDetector(KeepsDeadlines, BaseModel):
         detectors = {k: OnnxDetector(file, backend) for k, file in files.items()}
         self.detectors = torch.nn.ModuleDict({str(k): detector for k, detector in detectors.items()})
         self.exits = tuple(detectors)
-        self.test_cfg = ConfigDict(exit_stack=None)
+        self.test_cfg = ConfigDict()
         last = detectors[self.exits[-1]]
         self.about, self.frame, self.runtime = last.about, last.frame, last.runtime
         for k, detector in detectors.items():
             if detector.about != {**self.about, 'exit_stack': k}:
                 raise ValueError(f'{files[k]} and {last.path} are not of one export: export all exits '
                                  'anew, by tools/export_onnx.py --exits')
-
-    @property
-    def exit_stack(self) -> int:
-        """The exit in force: ``test_cfg.exit_stack``, or the last one where that is not set."""
-        return self.test_cfg.exit_stack or self.exits[-1]
 
     def machine(self) -> dict[str, Any]:
         """Return what the speed depends on: the processor, threads, and the runtime with its version."""

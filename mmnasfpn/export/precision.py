@@ -15,7 +15,6 @@ PRECISIONS = ('fp32', 'fp16', 'int8')
 #: What int8 is for: convolutions, and what lies between them and is as fast on integers.
 _QUANTIZED = ('Conv', 'Relu', 'Clip', 'Add', 'MaxPool', 'Resize')
 
-
 #: Of the range of a map: a convolution that rounding its input changes by more stays in float.
 _MOST_NOISE = 0.05
 

@@ -1,7 +1,7 @@
 """Export checkpoints: what ``tools/export_onnx.py`` does."""
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,14 +198,14 @@ def _check_examples(precision: str, examples: Sequence[Tensor]) -> None:
         raise UsageError('int8 needs images to calibrate with: give --calibration')
 
 
-def _finish(model: Any, about: Mapping[str, Any], precision: str, examples: Iterable[Tensor],
+def _finish(model: Any, about: Mapping[str, Any], precision: str, examples: Sequence[Tensor],
             progress: Progress) -> tuple[Any, dict[str, Any]]:
     """Return a model in a precision, checked for its target, and what it says of itself."""
     if precision == 'int8':
         progress('Quantising')
         shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
         frame = Frame.of(shape, about, 'the model')
-        model = to_int8(model, _Batches(frame, list(examples)), about.get('target') == 'tensorrt')
+        model = to_int8(model, _Batches(frame, examples), about.get('target') == 'tensorrt')
     elif precision == 'fp16':
         progress('Halving')
         model = to_fp16(model)

@@ -92,8 +92,9 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
     """
     if cfg.get('model') is None:
         raise ConfigError('model is missing in the config: give the detector')
-    exits = find_exits(checkpoint) if checkpoint.endswith('.onnx') else {}
-    if '://' not in checkpoint and not (exits and not os.path.exists(checkpoint)):
+    are_exits = (checkpoint.endswith('.onnx') and not os.path.exists(checkpoint)
+                 and bool(find_exits(checkpoint)))
+    if '://' not in checkpoint and not are_exits:
         check_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     speed = speed or Speed()
@@ -102,7 +103,7 @@ def load_detector(cfg: Config, checkpoint: str, device: str | None = None,
         if speed != Speed() or device is not None:
             raise UsageError('--device, --dtype, --channels-last, --fuse and --compile cannot change an '
                              'exported model: leave them out')
-        kind: Any = OnnxDetector if os.path.exists(checkpoint) else AnytimeOnnxDetector
+        kind: Any = AnytimeOnnxDetector if are_exits else OnnxDetector
         model: Any = kind(checkpoint, backend or 'onnx').eval()
         meta = dict(dataset_meta=dict(classes=model.about['classes']))
     elif backend is not None:

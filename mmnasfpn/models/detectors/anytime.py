@@ -93,12 +93,6 @@ class AnytimeDetector(KeepsDeadlines, SingleStageDetector):
             network.requires_grad_(False)  # never run: distributed training would wait for gradients
         self._check_exit(self.exit_stack)
 
-    @property
-    def exit_stack(self) -> int:
-        """The exit in force: ``test_cfg.exit_stack``, or the last one where that is not set."""
-        chosen = self.test_cfg.get('exit_stack')
-        return self.exits[-1] if chosen is None else chosen
-
     def head_of(self, exit_stack: int) -> Any:
         """Return the head after a stack.
 

@@ -21,6 +21,12 @@ class KeepsDeadlines(ABC):
     calibration: Calibration | None = None
     _has_warned = False
 
+    @property
+    def exit_stack(self) -> int:
+        """The exit in force: ``test_cfg.exit_stack``, or the last one where that is not set."""
+        chosen = self.test_cfg.get('exit_stack')
+        return self.exits[-1] if chosen is None else chosen
+
     @abstractmethod
     def machine(self) -> dict[str, Any]:
         """Return what its speed depends on: the device, its threads, and what runs it."""
